@@ -1,0 +1,43 @@
+# The commands of the README. A new machine needs Python 3.11, pip, make and git.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+CATALOG := app/catalog.json
+DISTILLED_HOME ?= $(CURDIR)/.distilled
+PORT ?= 8000
+
+.PHONY: setup run test check fix catalog clean
+
+setup: $(STAMP)
+
+$(STAMP): pyproject.toml constraints.txt
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt "pip>=26" 
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable ".[service]" --group dev
+	@touch $@
+
+# `make run` keeps serving; `make run ONCE=1` ends after the table.
+run: setup
+	$(BIN)/distilled quickstart --home "$(DISTILLED_HOME)" --port $(PORT) $(if $(ONCE),--once)
+
+test: setup
+	$(BIN)/python -m pytest
+
+check: setup
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/pyright
+	$(BIN)/lint-imports
+	$(BIN)/python -m workers.distill.catalog --check
+
+fix: setup
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+# What the front end knows of the laboratory: regenerate after changing a knob, a preset or a data set.
+catalog: setup
+	$(BIN)/python -m workers.distill.catalog
+
+clean:
+	rm -rf $(VENV) .pytest_cache .ruff_cache .hypothesis build dist *.egg-info

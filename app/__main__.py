@@ -1,0 +1,80 @@
+"""`python -m app`: the front end as a process, with its settings from the environment."""
+
+import argparse
+import os
+import signal
+import sys
+from types import FrameType
+
+import uvicorn
+
+from app.errors import InsecureBinding
+from app.logs import set_up_logging
+from app.main import create_app
+from app.services import Services
+from app.settings import AppSettings
+from distilled.cli.leash import tie_to_parent
+from registry.errors import RegistryError
+
+EXIT_REFUSED = 2
+
+
+class Server(uvicorn.Server):
+    """Uvicorn, which tells event streams to let go as soon as it is asked to end, rather than wait for them."""
+
+    def __init__(self, config: uvicorn.Config, *, services: Services) -> None:
+        super().__init__(config)
+        self._services = services
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        self._services.stopping.set()
+        super().handle_exit(sig, frame)
+
+
+def main(arguments: list[str]) -> int:
+    """Serve until a signal ends it. Returns the exit code: 2 where the settings are refused."""
+    given = _parse(arguments)
+    parent = os.environ.get("DISTILLED_PARENT_PID", "")
+    if parent.isdecimal() and not tie_to_parent(int(parent)):
+        return 1
+    try:
+        settings = AppSettings(**{name: value for name, value in vars(given).items() if value is not None})
+        set_up_logging()
+        settings.check_binding()
+        services = Services.open(settings)
+        app = create_app(settings, services=services)
+    except (InsecureBinding, RegistryError, ValueError, FileNotFoundError) as error:
+        sys.stderr.write(f"distilled: {error}\n")
+        return EXIT_REFUSED
+    config = uvicorn.Config(
+        app,
+        host=settings.host,
+        port=settings.port,
+        log_config=None,
+        access_log=False,  # the request line is logged once, with its id, by the application
+        server_header=False,
+        timeout_graceful_shutdown=settings.shutdown_seconds,
+    )
+    server = Server(config, services=services)
+    for number in (signal.SIGINT, signal.SIGTERM):
+        # Uvicorn takes them over, ends in order, and then raises them again for whoever had them before: nobody here.
+        signal.signal(number, _already_ended)
+    server.run()
+    return 0 if server.started else 1
+
+
+def _already_ended(number: int, frame: FrameType | None) -> None:
+    """The signal has done its work."""
+
+
+def _parse(arguments: list[str]) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="python -m app", description="Serve the API. DISTILLED_* variables configure it."
+    )
+    parser.add_argument("--host", help="address to listen on (DISTILLED_HOST, 127.0.0.1)")
+    parser.add_argument("--port", type=int, help="port to listen on (DISTILLED_PORT, 8000)")
+    return parser.parse_args(arguments)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,100 @@
+"""Artifacts: find them, read what they are, fetch their bytes, hide them."""
+
+from typing import Annotated
+
+from fastapi import APIRouter, Query, Request, Response
+
+from app.artifacts.content import Content, respond
+from app.artifacts.manifest import manifest
+from app.artifacts.schemas import ArtifactRead, Manifest
+from app.deps import ArtifactName, DatasetQuery, MethodQuery, Reading, Service
+from app.paging import Cursor, Limit, PageRead, link_next
+from app.problems import responses
+from registry import aliases, artifacts, evaluations
+from registry.artifacts import Sort
+
+router = APIRouter(prefix="/v1/artifacts", tags=["artifacts"])
+
+BINARY = {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}}
+CONTENT = {
+    200: {"description": "the file, byte for byte", "content": BINARY},
+    206: {"description": "the part that Range asked for", "content": BINARY},
+    304: {"description": "the caller has it already"},
+    **responses(404, 416, 422, 503),
+}
+
+
+@router.get("", responses=responses(422))
+def list_artifacts(  # noqa: PLR0917 -- a filter each; FastAPI passes them by name
+    request: Request,
+    response: Response,
+    session: Reading,
+    dataset: DatasetQuery = None,
+    kind: Annotated[str | None, Query(max_length=32, description="images, memory or generator")] = None,
+    method: MethodQuery = None,
+    class_: Annotated[str | None, Query(alias="class", max_length=255, description="a class's name or index")] = None,
+    ipc: Annotated[int | None, Query(ge=1, le=2**31 - 1, description="images per class")] = None,
+    ratio: Annotated[
+        float | None, Query(gt=0, le=1, allow_inf_nan=False, description="what a recipe with this ratio makes")
+    ] = None,
+    network: Annotated[str | None, Query(max_length=64, description="only those evaluated on this network")] = None,
+    min_accuracy: Annotated[float | None, Query(ge=0, le=1, allow_inf_nan=False, description="0..1")] = None,
+    max_bytes: Annotated[int | None, Query(ge=0, le=2**63 - 1, description="size of the file, at most")] = None,
+    alias: Annotated[str | None, Query(max_length=96, description="the one with this name")] = None,
+    job: Annotated[str | None, Query(max_length=40, description="the one that this job made")] = None,
+    sort: Annotated[
+        Sort, Query(description="`-` is falling; what was never evaluated comes last")
+    ] = Sort.CREATED_FALLING,
+    limit: Limit = 50,
+    cursor: Cursor = None,
+) -> PageRead[ArtifactRead]:
+    """The artifacts that pass every filter."""
+    page = artifacts.find(
+        session,
+        dataset=dataset,
+        kind=kind,
+        method=method,
+        class_=class_,
+        ipc=ipc,
+        ratio=ratio,
+        network=network,
+        min_accuracy=min_accuracy,
+        max_bytes=max_bytes,
+        alias=alias,
+        job=job,
+        sort=sort,
+        limit=limit,
+        cursor=cursor,
+    )
+    link_next(request, response, page.next_cursor)
+    return PageRead(items=[ArtifactRead.model_validate(item) for item in page.items], next_cursor=page.next_cursor)
+
+
+@router.get("/{artifact}", responses=responses(404, 422))
+def get_artifact(artifact: ArtifactName, session: Reading) -> Manifest:
+    """The manifest: what it is, how it was made, and how well it does."""
+    found = artifacts.get(session, artifact)
+    names = aliases.of_artifacts(session, [found.id]).get(found.id, [])
+    return manifest(found, evaluations=evaluations.of_artifact(session, found.id), aliases=names)
+
+
+@router.head("/{artifact}/content", response_class=Response, responses=CONTENT)
+@router.get("/{artifact}/content", response_class=Response, responses=CONTENT)
+def get_content(artifact: ArtifactName, request: Request, session: Reading, service: Service) -> Response:
+    """The stored safetensors file, byte for byte. Its sha256 is its ETag, so a broken download can be continued."""
+    found = artifacts.get(session, artifact)
+    content = Content(
+        digest=found.digest,
+        size=found.content_bytes,
+        media_type="application/octet-stream",
+        filename=f"{found.id}.safetensors",
+        read=lambda start, end: service.store.stream(found.digest, start, end),
+    )
+    return respond(request, content)
+
+
+@router.delete("/{artifact}", status_code=204, responses=responses(404, 409, 422, 503))
+def delete_artifact(artifact: ArtifactName, service: Service) -> None:
+    """Hide an artifact. It can be restored until the sweep. Refused while an alias names it."""
+    with service.writing() as session:
+        artifacts.delete(session, artifacts.get(session, artifact).id)

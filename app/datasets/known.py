@@ -1,0 +1,83 @@
+"""Which data sets there are: the catalog's built-in ones and those that were registered."""
+
+from collections.abc import Mapping
+from enum import StrEnum
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy.orm import Session
+
+from app.services import Catalog, Services
+from distilled.errors import Problem, RecipeError
+from registry import datasets, errors
+from registry.models import Dataset
+
+
+class Availability(StrEnum):
+    """Whether a data set can be distilled from."""
+
+    ON_DISK = "on_disk"  #: its files are here
+    DOWNLOADABLE = "downloadable"  #: a worker fetches it when it is first used
+    MISSING = "missing"  #: its files are gone
+
+
+class Source(StrEnum):
+    """Where a data set comes from."""
+
+    BUILT_IN = "built-in"  #: of the catalog
+    REGISTERED = "registered"  #: uploaded
+
+
+Facts = Mapping[str, Any]
+
+
+def built_in(catalog: Catalog, name: str) -> Facts | None:
+    """The catalog's entry of this name, whatever the case."""
+    return catalog["datasets"].get(name.lower())
+
+
+def facts(session: Session, catalog: Catalog, name: str) -> Facts:
+    """What a budget is checked against: name, classes, train_counts, shape, digest.
+
+    Raises RecipeError naming `/dataset` and the data sets that there are.
+    """
+    entry = built_in(catalog, name)
+    if entry is not None:
+        # A built-in set is one and the same everywhere: its name is as good as a digest.
+        return {**entry, "digest": entry.get("digest") or f"built-in:{name.lower()}"}
+    try:
+        found = datasets.get(session, name)
+    except errors.NotFound as error:
+        known = ", ".join(sorted(catalog["datasets"]))
+        detail = f"there is no data set {name[:64]!r}; built in are {known}; GET /v1/datasets lists the uploaded ones"
+        raise RecipeError([Problem(pointer="/dataset", detail=detail)]) from error
+    return {**found.facts, "name": found.name, "digest": found.digest}
+
+
+def resembles_built_in(catalog: Catalog, name: str) -> bool:
+    """Whether a name differs from a built-in one by case, `_` and `-` alone: workers take it for that one."""
+    return _canonical(name) in {_canonical(known) for known in catalog["datasets"]}
+
+
+def built_in_availability(entry: Facts, *, data_dir: Path) -> tuple[Availability, str | None]:
+    """Where a built-in data set is, and why it is not here."""
+    if entry["torchvision"] is None and not entry["files"]:
+        return Availability.ON_DISK, None  # comes with a library
+    if entry["files"] and all((data_dir / file).exists() for file in entry["files"]):
+        return Availability.ON_DISK, None
+    if any(_canonical(path.stem) == _canonical(entry["name"]) for path in data_dir.glob("*.npz")):
+        return Availability.ON_DISK, None
+    if entry["torchvision"] is not None:
+        return Availability.DOWNLOADABLE, "not on disk yet; a worker downloads it when a job first needs it"
+    return Availability.MISSING, "its files are not in the data folder; put them there"
+
+
+def _canonical(name: str) -> str:
+    return name.lower().replace("_", "").replace("-", "")
+
+
+def registered_availability(services: Services, found: Dataset) -> tuple[Availability, str | None]:
+    """Whether an uploaded data set's file is still in the store."""
+    if services.store.exists(found.blob_digest):
+        return Availability.ON_DISK, None
+    return Availability.MISSING, "its file is no longer in the store; delete the data set and upload it again"

@@ -1,0 +1,250 @@
+"""Failures of the front end, and the one place where any failure becomes HTTP.
+
+* AppError
+  - InvalidRequest          carries `Problem`s, each naming a field of the request
+  - Unauthorised
+  - Misdirected
+  - ForeignOrigin
+  - BodyTooLarge
+  - Unreadable
+  - MethodNotAllowed
+  - RangeNotSatisfiable
+  - InsecureBinding         at start only
+"""
+
+import errno
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from http import HTTPStatus
+from types import MappingProxyType
+from typing import Any
+
+import structlog
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
+from starlette.responses import Response
+
+from app.problems import pointer, problem
+from distilled import errors as distilled_errors
+from distilled.errors import Problem
+from registry import errors as registry_errors
+
+log = structlog.get_logger(__name__)
+
+
+class AppError(Exception):
+    """The service refused the request."""
+
+    headers: Mapping[str, str] = MappingProxyType({})  # sent beside the problem
+
+    def __init__(self, message: str = "") -> None:
+        super().__init__(message or " ".join((type(self).__doc__ or "").split()))
+
+
+class InvalidRequest(AppError):
+    """The request has faults; each names its field and its fix."""
+
+    def __init__(self, problems: Sequence[Problem]) -> None:
+        self.problems = tuple(problems)
+        super().__init__("; ".join(f"{found.pointer or '/'}: {found.detail}" for found in self.problems))
+
+    @classmethod
+    def at(cls, where: str, detail: str) -> "InvalidRequest":
+        """One fault: its pointer, and what to do about it."""
+        return cls([Problem(pointer=where, detail=detail)])
+
+
+class Unauthorised(AppError):
+    """This service has a key: send it as `Authorization: Bearer <key>`."""
+
+    headers = MappingProxyType({"WWW-Authenticate": "Bearer"})
+
+
+class Misdirected(AppError):
+    """Without a key the service answers to localhost, 127.0.0.1 and [::1] only; use one of them as the host."""
+
+
+class ForeignOrigin(AppError):
+    """A page of another origin may not change anything here; send the request without its Origin header."""
+
+
+class BodyTooLarge(AppError):
+    """The body is larger than this service takes; send less."""
+
+
+class RangeNotSatisfiable(AppError):
+    """The range lies outside the content; ask for a part of it."""
+
+    def __init__(self, *, size: int) -> None:
+        self.headers = {"Content-Range": f"bytes */{size}", "Accept-Ranges": "bytes"}
+        super().__init__(f"the content has {size} bytes and the range lies outside them; ask for a part of them")
+
+
+class Unreadable(AppError):
+    """The request cannot be read: it is cut short, or no valid HTTP, UTF-8 or JSON; send it again."""
+
+
+class MethodNotAllowed(AppError):
+    """The path knows other methods; the Allow header and /docs list them."""
+
+
+class InsecureBinding(AppError):
+    """Without a key the service listens on this machine only: set DISTILLED_API_KEY, or use --host 127.0.0.1."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Kind:
+    """What a type of error is to a client: its slug, its title, its status, and where a 422 points."""
+
+    slug: str
+    title: str
+    status: int
+    pointer: str = ""
+
+
+INTERNAL = Kind(slug="internal-error", title="The service failed", status=500)
+INVALID = Kind(slug="invalid-request", title="The request has faults", status=422)
+NOT_FOUND = Kind(slug="not-found", title="Nothing is here under this name", status=404)
+FULL = Kind(slug="disk-full", title="The disk is full", status=507)
+FULL_DETAIL = (
+    "the service has no room left to store this, and changed nothing: free space on its disk (old artifacts, data "
+    "sets, files) or give it a larger one, then send the request again"
+)
+BROKEN_DETAIL = "this is the service's fault, not the request's; its log tells the cause under this X-Request-ID"
+
+#: The table. The nearest base class of an error counts.
+KINDS: dict[type[Exception], Kind] = {
+    InvalidRequest: INVALID,
+    Unauthorised: Kind(slug="unauthorised", title="The key is missing or wrong", status=401),
+    Misdirected: Kind(slug="misdirected", title="The service is not called so", status=421),
+    ForeignOrigin: Kind(slug="foreign-origin", title="A page of another origin asked", status=403),
+    BodyTooLarge: Kind(slug="body-too-large", title="The body is too large", status=413),
+    Unreadable: Kind(slug="unreadable", title="The request cannot be read", status=400),
+    ClientDisconnect: Kind(slug="unreadable", title="The request cannot be read", status=400),
+    MethodNotAllowed: Kind(slug="method-not-allowed", title="This is not done here", status=405),
+    RangeNotSatisfiable: Kind(slug="range-not-satisfiable", title="The range lies outside the content", status=416),
+    distilled_errors.RecipeError: Kind(slug="invalid-recipe", title="The recipe has faults", status=422),
+    distilled_errors.UploadError: Kind(slug="invalid-upload", title="The file is no data set we can read", status=422),
+    distilled_errors.InvalidInput: INVALID,
+    distilled_errors.NotHeld: Kind(
+        slug="not-held", title="The artifact holds fewer images", status=422, pointer="/query"
+    ),
+    registry_errors.NotFound: NOT_FOUND,
+    registry_errors.JobFinished: Kind(slug="job-finished", title="The job has ended", status=409),
+    registry_errors.JobAlive: Kind(slug="job-alive", title="The job has not ended", status=409),
+    registry_errors.NameTaken: Kind(slug="name-taken", title="The name is taken", status=409),
+    registry_errors.InUse: Kind(slug="in-use", title="Something still uses it", status=409),
+    registry_errors.IdempotencyInFlight: Kind(
+        slug="idempotency-in-flight", title="The same request is being worked on", status=409
+    ),
+    registry_errors.Conflict: Kind(slug="conflict", title="Its state does not allow this", status=409),
+    registry_errors.IdempotencyMismatch: Kind(
+        slug="idempotency-mismatch",
+        title="The key belongs to another request",
+        status=422,
+        pointer="/header/idempotency-key",
+    ),
+    registry_errors.InvalidName: Kind(slug="invalid-name", title="This cannot be a name", status=422, pointer="/name"),
+    registry_errors.InvalidCursor: Kind(
+        slug="invalid-cursor", title="The cursor is not one of ours", status=422, pointer="/query/cursor"
+    ),
+    registry_errors.InvalidQuery: Kind(
+        slug="invalid-query", title="The query has faults", status=422, pointer="/query"
+    ),
+    registry_errors.RegistryFull: FULL,
+    registry_errors.StoreFull: FULL,
+    registry_errors.RegistryUnavailable: Kind(
+        slug="registry-unavailable", title="The registry cannot be used now", status=503
+    ),
+    Exception: INTERNAL,
+    registry_errors.BlobMissing: Kind(slug="content-missing", title="The content is not in the store", status=500),
+    registry_errors.StoreError: Kind(slug="store-unavailable", title="The store cannot be used now", status=503),
+}
+
+#: Statuses that the framework itself answers with.
+FRAMEWORK = {
+    400: KINDS[Unreadable],
+    404: NOT_FOUND,
+    405: KINDS[MethodNotAllowed],
+    413: KINDS[BodyTooLarge],
+}
+SAID = {
+    404: "no path of this service; /docs lists what there is",
+    405: str(MethodNotAllowed()),
+}
+
+
+def answer(error: Exception) -> Response:
+    """The problem+json response that an error comes to. What is nobody's mistake is logged and told as a bare 500."""
+    if isinstance(error, HTTPException):
+        return _framework(error)
+    if isinstance(error, RequestValidationError):
+        return _validation(error)
+    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+        kind = FULL
+    else:
+        kind = next(KINDS[base] for base in type(error).__mro__ if base in KINDS)
+    if kind.status == HTTPStatus.INTERNAL_SERVER_ERROR:
+        log.exception("request_failed", exc_info=error)
+        detail = BROKEN_DETAIL
+    else:
+        detail = FULL_DETAIL if kind is FULL else str(error)
+    return problem(
+        kind=kind.slug,
+        title=kind.title,
+        status=kind.status,
+        detail=detail,
+        errors=_fields(error, kind),
+        headers=_headers(error, kind),
+    )
+
+
+def install(app: FastAPI) -> None:
+    """Let the framework's own two kinds of error look like ours. All others reach the outermost middleware."""
+
+    def handle(request: Request, error: Exception) -> Response:
+        return answer(error)
+
+    app.add_exception_handler(HTTPException, handle)
+    app.add_exception_handler(RequestValidationError, handle)
+
+
+def _fields(error: Exception, kind: Kind) -> Sequence[Problem]:
+    if isinstance(error, InvalidRequest | distilled_errors.InvalidInput):
+        return error.problems
+    return [Problem(pointer=kind.pointer, detail=str(error))] if kind.status == 422 else ()
+
+
+def _headers(error: Exception, kind: Kind) -> Mapping[str, str]:
+    if isinstance(error, AppError):
+        return error.headers
+    return {"Retry-After": "5"} if kind.status == 503 or kind.slug == "idempotency-in-flight" else {}
+
+
+def _framework(error: HTTPException) -> Response:
+    status = error.status_code
+    kind = FRAMEWORK.get(status) or Kind(slug=f"http-{status}", title=HTTPStatus(status).phrase, status=status)
+    default = error.detail == HTTPStatus(status).phrase
+    detail = SAID.get(status, error.detail) if default else error.detail
+    return problem(kind=kind.slug, title=kind.title, status=status, detail=detail, headers=error.headers)
+
+
+def _validation(error: RequestValidationError) -> Response:
+    found = [_fault(item) for item in error.errors()]
+    if all(item.pointer.startswith("/path/") for item in found):
+        # What does not even look like a name cannot be the name of anything.
+        return answer(registry_errors.NotFound())
+    return answer(InvalidRequest(found))
+
+
+def _fault(item: Mapping[str, Any]) -> Problem:
+    """One of pydantic's findings in our words."""
+    where, *path = item["loc"]
+    if item["type"] == "json_invalid":
+        return Problem(pointer="", detail=f"is not JSON: {item['ctx']['error']} at character {path[0]}")
+    spot = pointer(path) if where == "body" else pointer([where, *path])
+    ours = {"missing": "is required", "extra_forbidden": "is not known here; remove it"}
+    said = ours.get(item["type"]) or str(item["msg"])
+    return Problem(pointer=spot, detail=said.removeprefix("Value error, "))

@@ -1,0 +1,34 @@
+"""Pages for people."""
+
+from fastapi import APIRouter
+from fastapi.responses import HTMLResponse
+
+from app.deps import Reading
+from app.errors import BROKEN_DETAIL, KINDS
+from app.gallery.pages import front_page, problem_page
+from registry import artifacts, errors
+
+router = APIRouter(include_in_schema=False)
+
+SHOWN = 50
+#: Nothing but our own pictures and the style in the page: no script can run here, whatever a class is called.
+POLICY = "default-src 'none'; img-src 'self'; style-src 'unsafe-inline'; base-uri 'none'; frame-ancestors 'none'"
+
+
+@router.get("/", response_class=HTMLResponse)
+def index(session: Reading) -> HTMLResponse:
+    """What there is, on one page."""
+    page = artifacts.find(session, limit=SHOWN)
+    content = front_page(page.items, more=page.next_cursor is not None)
+    return HTMLResponse(content, headers={"Content-Security-Policy": POLICY})
+
+
+@router.get("/problems/{slug}", response_class=HTMLResponse)
+def explain_problem(slug: str) -> HTMLResponse:
+    """What a kind of problem means: where the `type` of a problem+json leads."""
+    causes = [error for error, kind in KINDS.items() if kind.slug == slug]
+    if not causes:
+        raise errors.NotFound
+    said = [BROKEN_DETAIL if error is Exception else " ".join((error.__doc__ or "").split()) for error in causes]
+    content = problem_page(KINDS[causes[0]], said)
+    return HTMLResponse(content, headers={"Content-Security-Policy": POLICY})

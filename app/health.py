@@ -1,0 +1,122 @@
+"""Whether the service works, part by part, and who works for it."""
+
+from collections.abc import Callable
+from datetime import UTC, datetime
+from enum import StrEnum
+
+import structlog
+from fastapi import APIRouter, Response
+from pydantic import BaseModel, ConfigDict, Field
+
+from app.deps import Reading, Service
+from app.paging import PageRead
+from app.problems import responses
+from app.services import Services
+from registry import errors, workers
+
+log = structlog.get_logger(__name__)
+
+router = APIRouter(tags=["operations"])
+
+
+class Alive(BaseModel):
+    """The process answers."""
+
+    status: str = "ok"
+
+
+class PartState(StrEnum):
+    """How a part of the service is."""
+
+    OK = "ok"  #: it works
+    FAILED = "failed"  #: it does not, or not yet
+
+
+class Part(BaseModel):
+    """A part of the service and how it is."""
+
+    state: PartState
+    detail: str | None = Field(default=None, description="what is wrong, and what to do about it")
+
+
+class Readiness(BaseModel):
+    """Whether jobs that are submitted now will be worked on."""
+
+    ready: bool
+    checks: dict[str, Part] = Field(description="database, broker, store and workers, each with its state")
+
+
+class WorkerRead(BaseModel):
+    """A live worker."""
+
+    model_config = ConfigDict(from_attributes=True)
+
+    id: str
+    device: str
+    hostname: str
+    pid: int
+    started_at: datetime
+    last_heartbeat: datetime
+    in_hand: list[str] = Field(description="the jobs and evaluations it is working on")
+
+
+@router.get("/healthz")
+def healthz() -> Alive:
+    """The process answers. Says nothing about the parts it depends on."""
+    return Alive()
+
+
+@router.get("/readyz", responses={503: {"model": Readiness, "description": "a part is not ready; it is named"}})
+def readyz(service: Service, response: Response) -> Readiness:
+    """Database, broker, store and workers, each named with its state."""
+    checks = {
+        "database": _part(lambda: _check_database(service)),
+        "broker": _part(service.queue.ping),
+        "store": _part(service.store.check),
+        "workers": _part(lambda: _check_workers(service)),
+    }
+    ready = all(part.state is PartState.OK for part in checks.values())
+    response.status_code = 200 if ready else 503
+    response.headers["Cache-Control"] = "no-store"
+    return Readiness(ready=ready, checks=checks)
+
+
+@router.get("/v1/workers", responses=responses(503))
+def list_workers(session: Reading) -> PageRead[WorkerRead]:
+    """The live workers: device, last sign of life, and what each has in hand."""
+    items = [
+        WorkerRead(
+            id=worker.id,
+            device=worker.device,
+            hostname=worker.hostname,
+            pid=worker.pid,
+            started_at=worker.started_at,
+            last_heartbeat=datetime.fromtimestamp(worker.heartbeat, tz=UTC),
+            in_hand=workers.in_hand(session, worker=worker.id),
+        )
+        for worker in workers.list_workers(session)
+    ]
+    return PageRead(items=items, next_cursor=None)
+
+
+def _part(check: Callable[[], object]) -> Part:
+    """Runs a check. Its words go out only where they are ours: a driver's may show addresses and paths."""
+    try:
+        check()
+    except errors.RegistryError as error:
+        return Part(state=PartState.FAILED, detail=str(error))
+    except Exception:
+        log.exception("readiness_check_failed")
+        return Part(state=PartState.FAILED, detail="the check itself failed; the service's log tells why")
+    return Part(state=PartState.OK)
+
+
+def _check_database(service: Services) -> None:
+    if not service.database.is_at_head():
+        raise errors.RegistryOutdated
+
+
+def _check_workers(service: Services) -> None:
+    with service.database.read() as session:
+        if not workers.list_workers(session):
+            raise errors.RegistryError("no live worker; start one with `distilled worker`, or look at its log")

@@ -1,0 +1,77 @@
+"""Jobs as they are shown."""
+
+from datetime import datetime
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from registry.models import EventKind, State
+
+Recipe = dict[str, Any]
+
+
+class JobError(BaseModel):
+    """Why a job failed."""
+
+    code: str = Field(description="stable name of the kind of failure", examples=["worker_lost"])
+    title: str
+    detail: str = Field(description="what happened, and what to do about it")
+
+
+class JobRead(BaseModel):
+    """A recipe on its way to an artifact."""
+
+    model_config = ConfigDict(from_attributes=True)
+
+    id: str
+    state: State
+    queue_position: int | None = Field(default=None, description="1 for the job that is taken next; null unless queued")
+    progress: float = Field(ge=0, le=1)
+    step: int | None
+    steps: int | None
+    eta_seconds: float | None
+    attempt: int = Field(description="how often a worker has taken it")
+    cancel_requested: bool
+    device: str | None
+    error: JobError | None
+    artifact_id: str | None = Field(description="the result, once the job has succeeded")
+    dataset: str
+    method: str | None
+    ipc: int | None = Field(description="images per class that the budget comes to")
+    priority: int
+    digest: str = Field(description="jobs with equal digests make equal artifacts")
+    recipe: Recipe = Field(description="fully expanded")
+    request_id: str
+    created_at: datetime
+    started_at: datetime | None
+    ended_at: datetime | None
+    updated_at: datetime
+
+
+class Estimate(BaseModel):
+    """What a recipe will take; null with a reason where nobody knows."""
+
+    bytes: int | None = Field(description="size of the stored tensors")
+    seconds: float | None
+    reason: str | None = Field(description="why a figure is null")
+
+
+class DryRun(BaseModel):
+    """What a recipe comes to; nothing was queued."""
+
+    recipe: Recipe = Field(description="fully expanded")
+    ipc: int = Field(description="images per class that the budget comes to")
+    digest: str
+    existing_job_id: str | None = Field(description="a living or succeeded job of an identical recipe")
+    estimate: Estimate
+
+
+class MetricRead(BaseModel):
+    """Measured values at one moment of a job."""
+
+    model_config = ConfigDict(from_attributes=True)
+
+    number: int = Field(description="of the event; ?cursor= goes on after it")
+    kind: EventKind
+    at: datetime = Field(validation_alias="created_at")
+    data: dict[str, Any] = Field(description="step, and loss terms, accuracy, images_per_second, memory …")

@@ -1,0 +1,88 @@
+"""Queueing a job once: however often the request arrives, and whoever else asks for the same."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Annotated, Any
+
+from fastapi import Header
+from sqlalchemy.orm import Session
+
+from app.jobs.planning import Plan
+from app.jobs.schemas import JobRead
+from distilled.manifest import digest_json
+from registry import idempotency, jobs
+from registry.models import Job
+
+SCOPE = "POST /v1/jobs"
+
+IdempotencyKey = Annotated[
+    str | None,
+    Header(
+        pattern=r"^[\x21-\x7e]{1,255}$",
+        description="a word of the caller's own: sent again with the same body, the same answer comes again",
+    ),
+]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ask:
+    """One request for a job."""
+
+    plan: Plan
+    body: Mapping[str, Any]
+    reuse: bool
+    request_id: str
+    key: str | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Answer:
+    """What is answered. queued: the id of a job that now needs a wake-up."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: dict[str, Any]
+    queued: str | None = None
+
+
+def submit(session: Session, ask: Ask, *, hours: float) -> Answer:
+    """Queue a planned recipe, or answer with the job that is there already.
+
+    Key, job and answer are written in one transaction, so a request that dies halfway has left nothing. Raises
+    IdempotencyMismatch, IdempotencyInFlight.
+    """
+    if ask.key is None:
+        return _submitted(session, ask)
+    asked = digest_json({"body": ask.body, "reuse": ask.reuse})
+    stored = idempotency.begin(session, ask.key, asked, scope=SCOPE, hours=hours)
+    if stored is not None:
+        return Answer(status=stored.status, headers={**stored.headers, "Idempotent-Replayed": "true"}, body=stored.body)
+    answer = _submitted(session, ask)
+    idempotency.complete(
+        session, ask.key, scope=SCOPE, status=answer.status, headers=dict(answer.headers), body=answer.body
+    )
+    return answer
+
+
+def shown(session: Session, job: Job) -> JobRead:
+    """The job with its place in the queue."""
+    read = JobRead.model_validate(job)
+    return read.model_copy(update={"queue_position": jobs.queue_position(session, job)})
+
+
+def _submitted(session: Session, ask: Ask) -> Answer:
+    found = jobs.find_reusable(session, ask.plan.digest) if ask.reuse else None
+    job = found or jobs.submit(
+        session,
+        recipe=ask.plan.recipe,
+        digest=ask.plan.digest,
+        request_id=ask.request_id,
+        priority=ask.plan.recipe["priority"],
+        ipc=ask.plan.ipc,
+    )
+    return Answer(
+        status=202 if found is None else 200,
+        headers={"Location": f"/v1/jobs/{job.id}"},
+        body=shown(session, job).model_dump(mode="json"),
+        queued=job.id if found is None else None,
+    )

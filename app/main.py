@@ -1,0 +1,88 @@
+"""The application: routes, middleware, and the sweeper that lives as long as they do."""
+
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from typing import Any
+
+from anyio.to_thread import run_sync
+from fastapi import Depends, FastAPI
+
+from app import errors, health
+from app.aliases import routes as aliases
+from app.artifacts import routes as artifacts
+from app.datasets import routes as datasets
+from app.datasets.uploads import remove_stale
+from app.deps import known_query
+from app.gallery import routes as gallery
+from app.jobs import methods
+from app.jobs import routes as jobs
+from app.middleware.context import RequestContext
+from app.middleware.guard import Guard
+from app.middleware.limits import BodyLimit
+from app.openapi import describe
+from app.samples import routes as samples
+from app.services import Catalog, Services
+from app.settings import AppSettings
+from app.sweeper import Sweeper
+from distilled import __version__
+
+DESCRIPTION = "Distilled data sets on request: a recipe goes in, an artifact comes out, and batches are drawn from it."
+ROUTERS = (
+    methods.router,
+    datasets.router,
+    jobs.router,
+    artifacts.router,
+    samples.router,
+    aliases.router,
+    health.router,
+    gallery.router,
+)
+
+
+def create_app(settings: AppSettings, *, services: Services | None = None) -> FastAPI:
+    """The front end under these settings. services: opened from the settings unless given, as tests do.
+
+    Raises InsecureBinding where it would be open to other machines without a key.
+    """
+    settings.check_binding()
+    parts = services or Services.open(settings)
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncGenerator[None]:
+        sweeper = Sweeper(parts)
+        await run_sync(remove_stale, settings.home)
+        sweeper.start()
+        try:
+            yield
+        finally:
+            parts.stopping.set()
+            await run_sync(sweeper.stop)
+            await run_sync(parts.close)
+
+    app = FastAPI(
+        title="distilled",
+        version=__version__,
+        description=DESCRIPTION,
+        lifespan=lifespan,
+        redirect_slashes=False,
+        dependencies=[Depends(known_query)],
+    )
+    app.state.services = parts
+    for router in ROUTERS:
+        app.include_router(router)
+    errors.install(app)
+    # The last one added is the outermost: every answer, also a refusal, has an id and stands in the log.
+    app.add_middleware(BodyLimit, upload_path=datasets.router.prefix, max_upload_bytes=settings.max_upload_bytes)
+    app.add_middleware(Guard, loopback_only=settings.key is None, api_key=settings.key)
+    app.add_middleware(RequestContext)
+    _describe(app, parts.catalog, has_key=settings.key is not None)
+    return app
+
+
+def _describe(app: FastAPI, catalog: Catalog, *, has_key: bool) -> None:
+    def document() -> dict[str, Any]:
+        if app.openapi_schema is None:
+            app.openapi_schema = describe(app, catalog, has_key=has_key)
+        return app.openapi_schema
+
+    app.openapi = document  # FastAPI's documented way to extend it

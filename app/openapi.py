@@ -1,0 +1,41 @@
+"""openapi.json: generated from the routes, with the recipe's schema from the catalog and our errors as they are."""
+
+from typing import Any
+
+from fastapi import FastAPI
+from fastapi.openapi.utils import get_openapi
+
+from app.jobs.methods import recipe_schema
+from app.problems import MEDIA_TYPE, ProblemDetails, responses
+from app.services import Catalog
+
+EXAMPLE = {"dataset": "digits", "method": "frepo", "ipc": 1}
+
+
+def describe(app: FastAPI, catalog: Catalog, *, has_key: bool) -> dict[str, Any]:
+    """The document. FastAPI's own 422 is replaced by ours, which is what the routes answer with."""
+    document = get_openapi(
+        title=app.title, version=app.version, description=app.description, routes=app.routes, tags=app.openapi_tags
+    )
+    schemas = document["components"]["schemas"]
+    for unused in ("HTTPValidationError", "ValidationError"):
+        schemas.pop(unused, None)
+    ours = ProblemDetails.model_json_schema(ref_template="#/components/schemas/{model}")
+    schemas |= ours.pop("$defs", {}) | {"ProblemDetails": ours}
+    for path in document["paths"].values():
+        for operation in path.values():
+            answers = operation["responses"]
+            if "422" in answers and MEDIA_TYPE not in answers["422"]["content"]:
+                answers["422"] = responses(422)[422]
+    stream = document["paths"]["/v1/jobs/{job_id}/events"]["get"]["responses"]["200"]
+    # FastAPI describes events with a keyword of OpenAPI 3.2 in a document of 3.1, which validators refuse.
+    stream["content"] = {"text/event-stream": {"schema": {"type": "string"}}}
+    submit = document["paths"]["/v1/jobs"]["post"]
+    submit["requestBody"] = {
+        "required": True,
+        "content": {"application/json": {"schema": recipe_schema(catalog), "example": EXAMPLE}},
+    }
+    if has_key:
+        document["components"]["securitySchemes"] = {"key": {"type": "http", "scheme": "bearer"}}
+        document["security"] = [{"key": []}]
+    return document

@@ -1,0 +1,82 @@
+"""From a query to labels: which classes, and how many images of each."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from app.errors import InvalidRequest
+from registry.models import Artifact
+
+#: Images in one answer, so that one request cannot fill the memory.
+MAX_IMAGES = 100_000
+
+
+@dataclass(frozen=True, kw_only=True)
+class Amount:
+    """How many images are asked for: at most one of the three, None of them for all that a fixed set holds."""
+
+    ipc: int | None = None
+    ratio: float | None = None
+    count: int | None = None
+
+    @property
+    def field(self) -> str:
+        """The parameter that was given."""
+        return next((name for name in ("ipc", "ratio", "count") if getattr(self, name) is not None), "ipc")
+
+
+def class_indices(asked: Sequence[str] | None, *, names: Sequence[str], where: str = "/query/classes") -> list[int]:
+    """Indices of classes by name or index, in the order asked for; all of them where none is.
+
+    A value may hold several, separated by commas. A name counts before an index. Raises InvalidRequest.
+    """
+    if not asked:
+        return list(range(len(names)))
+    wanted = [part for text in asked for part in ([text] if text in names else text.split(","))]
+    found = [_index(part.strip(), names=names, where=where) for part in wanted]
+    if len(set(found)) < len(found):
+        raise InvalidRequest.at(where, "names a class twice; name each class once")
+    return found
+
+
+def per_class(amount: Amount, artifact: Artifact, *, classes: int, held: int | None) -> list[int]:
+    """Images of each of the chosen classes.
+
+    `ratio` is of the real training images: max(1, round(ratio * train / classes)) a class. `count` is spread evenly,
+    and the first classes get one more where it is no multiple. Raises InvalidRequest where none is given and the
+    artifact is no fixed set, where several are, or where a fixed set holds fewer than asked for.
+    """
+    given = [name for name in ("ipc", "ratio", "count") if getattr(amount, name) is not None]
+    if len(given) > 1:
+        raise InvalidRequest.at(f"/query/{given[-1]}", f"give one of ipc, ratio and count, not {len(given)} of them")
+    numbers = _numbers(amount, artifact, classes=classes, held=held)
+    where = f"/query/{amount.field}"
+    if held is not None and max(numbers) > held:
+        detail = f"comes to {max(numbers)} images of a class; the artifact holds {held} of each: ask for at most {held}"
+        raise InvalidRequest.at(where, detail)
+    if sum(numbers) > MAX_IMAGES:
+        raise InvalidRequest.at(where, f"comes to {sum(numbers)} images; one answer holds at most {MAX_IMAGES}")
+    return numbers
+
+
+def _numbers(amount: Amount, artifact: Artifact, *, classes: int, held: int | None) -> list[int]:
+    if amount.ipc is not None:
+        return [amount.ipc] * classes
+    if amount.count is not None:
+        share, rest = divmod(amount.count, classes)
+        return [share + (place < rest) for place in range(classes)]
+    if amount.ratio is not None:
+        if artifact.train_images is None:
+            raise InvalidRequest.at("/query/ratio", "the size of the real set is not known; ask by ipc or count")
+        return [max(1, round(amount.ratio * artifact.train_images / artifact.num_classes))] * classes
+    if held is None:
+        raise InvalidRequest.at("/query/ipc", "give one of ipc, ratio and count: this artifact serves any number")
+    return [held] * classes
+
+
+def _index(part: str, *, names: Sequence[str], where: str) -> int:
+    if part in names:
+        return names.index(part)
+    if part.isascii() and part.isdecimal() and len(part) < 10 and int(part) < len(names):
+        return int(part)
+    shown = ", ".join(names[:20]) + (f", … ({len(names)} in all)" if len(names) > 20 else "")
+    raise InvalidRequest.at(where, f"there is no class {part[:64]!r}; known are {shown}, or 0..{len(names) - 1}")

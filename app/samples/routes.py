@@ -1,0 +1,147 @@
+"""Images of an artifact: a batch, a finished set, a contact sheet."""
+
+import hashlib
+import secrets
+from typing import Annotated
+
+import numpy as np
+from fastapi import APIRouter, Body, Query, Request, Response
+from sqlalchemy.orm import Session
+
+from app.artifacts.content import IMMUTABLE, Content, respond
+from app.deps import ArtifactName, Reading, Service
+from app.errors import InvalidRequest
+from app.problems import below, pointer, responses
+from app.samples.choosing import Amount, class_indices, per_class
+from app.samples.drawing import as_content, draw, held
+from app.samples.schemas import Classes, Count, DownloadFormat, Dtype, Format, Ipc, MixRow, Ratio, Seed
+from distilled.errors import Problem
+from distilled.formats.sets import MEDIA_TYPES
+from distilled.formats.sheet import SheetTooLarge, contact_sheet
+from registry import artifacts
+from registry.models import Artifact
+
+router = APIRouter(prefix="/v1/artifacts/{artifact}", tags=["samples"])
+
+#: A seed that is drawn stays exact in every client, JavaScript's included.
+DRAWN_SEEDS = 2**53
+#: Width that an image of a contact sheet is enlarged to where no scale is given, in pixels.
+PREVIEW_WIDTH = 64
+
+BINARY = {"type": "string", "format": "binary"}
+FILES = {200: {"description": "the file", "content": {kind: {"schema": BINARY} for kind in set(MEDIA_TYPES.values())}}}
+PARTIAL = {
+    206: {"description": "the part that Range asked for"},
+    304: {"description": "the caller has it already"},
+    **responses(404, 416, 422),
+}
+PICTURE = {200: {"description": "the contact sheet", "content": {"image/png": {"schema": BINARY}}}}
+
+
+@router.head("/samples", response_class=Response, responses=FILES | PARTIAL)
+@router.get("/samples", response_class=Response, responses=FILES | PARTIAL)
+def get_samples(
+    artifact: ArtifactName,
+    request: Request,
+    session: Reading,
+    service: Service,
+    ipc: Ipc = None,
+    ratio: Ratio = None,
+    count: Count = None,
+    classes: Classes = None,
+    seed: Seed = None,
+    format: Annotated[Format, Query(description="of the answer")] = Format.SAFETENSORS,
+    dtype: Annotated[Dtype, Query(description="bytes, or floats as networks want them")] = Dtype.UINT8,
+) -> Response:
+    """A batch: `ipc`, `ratio` or `count` images, the whole set without any. The same seed gives the same bytes."""
+    found = artifacts.get(session, artifact)
+    chosen = class_indices(classes, names=found.header["classes"])
+    amount = Amount(ipc=ipc, ratio=ratio, count=count)
+    numbers = per_class(amount, found, classes=len(chosen), held=held(service, found))
+    used = secrets.randbelow(DRAWN_SEEDS) if seed is None else seed
+    drawn = draw(service, found, classes=chosen, numbers=numbers, seed=used, dtype=dtype)
+    content = as_content(drawn, format=format, stem=f"{found.id}-seed{used}")
+    response = respond(request, content, cache="no-store" if seed is None else IMMUTABLE)
+    response.headers["X-Seed"] = str(used)
+    response.headers["X-Images-Per-Class"] = str(max(numbers))
+    return response
+
+
+@router.post("/samples", response_class=Response, responses=FILES | responses(404, 413, 422))
+def mix_samples(
+    artifact: ArtifactName,
+    session: Reading,
+    rows: Annotated[list[MixRow], Body(min_length=1, max_length=10_000)],
+    seed: Seed = None,
+    format: Annotated[Format, Query(description="of the answer")] = Format.SAFETENSORS,
+    dtype: Annotated[Dtype, Query(description="bytes, or floats as networks want them")] = Dtype.UINT8,
+) -> Response:
+    """A batch of mixtures of classes. Memories and generators can recall them; finished images cannot."""
+    found = artifacts.get(session, artifact)
+    _check_rows(rows, found)
+    # TODO: serve mixtures when the first kind that can recall them arrives (memory, generator).
+    detail = (
+        f"an artifact of kind `{found.kind}` holds finished images and cannot mix classes; memories and generators "
+        "can. Ask GET …/samples for whole classes, or for an artifact of another kind"
+    )
+    raise InvalidRequest([Problem(pointer=pointer([i, "mix"]), detail=detail) for i in range(len(rows))])
+
+
+@router.head("/download", response_class=Response, responses=FILES | PARTIAL)
+@router.get("/download", response_class=Response, responses=FILES | PARTIAL)
+def download(
+    artifact: ArtifactName,
+    request: Request,
+    session: Reading,
+    service: Service,
+    format: Annotated[DownloadFormat, Query(description="of the file")] = DownloadFormat.SAFETENSORS,
+    ipc: Ipc = None,
+    classes: Classes = None,
+) -> Response:
+    """A finished synthetic set. The same query gives the same bytes, to be resumed and cached."""
+    found, chosen, numbers = _stored(session, service, artifact, classes=classes, ipc=ipc)
+    drawn = draw(service, found, classes=chosen, numbers=numbers)
+    return respond(request, as_content(drawn, format=format, stem=f"{found.id}-ipc{max(numbers)}"))
+
+
+@router.head("/preview.png", response_class=Response, responses=PICTURE | PARTIAL)
+@router.get("/preview.png", response_class=Response, responses=PICTURE | PARTIAL)
+def preview(
+    artifact: ArtifactName,
+    request: Request,
+    session: Reading,
+    service: Service,
+    classes: Classes = None,
+    columns: Annotated[int, Query(ge=1, le=100, description="images of a class, at most")] = 10,
+    scale: Annotated[int | None, Query(ge=1, le=64, description="pixels of the sheet for a pixel of an image")] = None,
+) -> Response:
+    """A contact sheet, a class a row, each image enlarged without smoothing."""
+    found, chosen, numbers = _stored(session, service, artifact, classes=classes, ipc=None)
+    shown = [min(number, columns) for number in numbers]
+    drawn = draw(service, found, classes=chosen, numbers=shown)
+    rows = np.split(drawn.images.astype(np.uint8), np.cumsum(shown)[:-1])
+    width = found.header["space"]["shape"][2]
+    try:
+        sheet = contact_sheet(rows, columns=columns, scale=scale or max(1, PREVIEW_WIDTH // width))
+    except SheetTooLarge as error:
+        raise InvalidRequest(below("/query", error.problems)) from error
+    digest = hashlib.sha256(sheet).hexdigest()
+    content = Content.of(sheet, digest=digest, media_type="image/png", filename=f"{found.id}.png")
+    return respond(request, content, disposition="inline")
+
+
+def _stored(
+    session: Session, service: Service, name: str, *, classes: list[str] | None, ipc: int | None
+) -> tuple[Artifact, list[int], list[int]]:
+    """An artifact, the classes chosen of it, and how many images of each are taken in stored order."""
+    found = artifacts.get(session, name)
+    chosen = class_indices(classes, names=found.header["classes"])
+    return found, chosen, per_class(Amount(ipc=ipc), found, classes=len(chosen), held=held(service, found))
+
+
+def _check_rows(rows: list[MixRow], found: Artifact) -> None:
+    names: list[str] = found.header["classes"]
+    for i, row in enumerate(rows):
+        class_indices([name for name in row.mix if name not in names] or None, names=names, where=pointer([i, "mix"]))
+        if sum(row.mix.values()) <= 0:
+            raise InvalidRequest.at(pointer([i, "mix"]), "weighs nothing; give at least one class a weight above 0")

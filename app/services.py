@@ -1,0 +1,91 @@
+"""The parts of the running service, opened once and handed to every route."""
+
+import json
+import threading
+from collections.abc import Generator, Mapping
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+from sqlalchemy.orm import Session
+
+from app.settings import AppSettings
+from registry.queue import Queue, Waker
+from registry.session import Database
+from registry.store import Store
+
+if TYPE_CHECKING:
+    from app.samples.sampler import Sampler
+
+#: Generated from the laboratory's own declarations; a contract test keeps it current.
+CATALOG = Path(__file__).with_name("catalog.json")
+
+Catalog = Mapping[str, Any]
+
+
+class Broker(Waker, Protocol):
+    """What the front end needs of a queue."""
+
+    def ping(self, *, timeout_seconds: float = 2.0) -> None:
+        """Connect to the broker. Raises QueueDown."""
+        ...
+
+    def close(self) -> None:
+        """Close the connections."""
+        ...
+
+
+@dataclass(kw_only=True)
+class Services:
+    """What routes need. `stopping` is set when the process is asked to end, so that event streams let go."""
+
+    settings: AppSettings
+    database: Database
+    store: Store
+    queue: Broker
+    catalog: Catalog
+    stopping: threading.Event = field(default_factory=threading.Event)
+    _turn: AbstractContextManager[object] = field(init=False)
+    _opening: threading.Lock = field(default_factory=threading.Lock, init=False)
+    _sampler: "Sampler | None" = None
+
+    def __post_init__(self) -> None:
+        one_writer = self.settings.database_url.startswith("sqlite")
+        self._turn = threading.Lock() if one_writer else nullcontext()
+
+    @classmethod
+    def open(cls, settings: AppSettings) -> "Services":
+        """Open what the settings name. Nothing is connected to before it is used."""
+        return cls(
+            settings=settings,
+            database=Database(settings.database_url),
+            store=Store.open(settings.store_url),
+            queue=Queue.open(settings),
+            catalog=json.loads(CATALOG.read_text(encoding="utf-8")),
+        )
+
+    @contextmanager
+    def writing(self) -> Generator[Session]:
+        """One write transaction, committed at its end or rolled back by an exception. Keep it short, in one thread.
+
+        Writers of this process take turns before they go to the database: SQLite lets them wait by trying again, and
+        of forty that do, some starve until their time is up. Raises RegistryUnavailable.
+        """
+        with self._turn, self.database.write() as session:
+            yield session
+
+    @property
+    def sampler(self) -> "Sampler":
+        """The sampler; torch is imported when the first one asks, and never by a front end that only takes jobs."""
+        with self._opening:
+            if self._sampler is None:
+                from app.samples.sampler import Sampler  # noqa: PLC0415 -- the one heavy import, paid on first use
+
+                self._sampler = Sampler()
+            return self._sampler
+
+    def close(self) -> None:
+        """Close the connections."""
+        self.queue.close()
+        self.database.close()

@@ -1,0 +1,35 @@
+"""What the front end may be told from outside, beside what the whole service shares."""
+
+from pydantic import Field, SecretStr
+
+from app.errors import InsecureBinding
+from app.middleware.guard import is_loopback
+from registry.settings import Settings
+
+
+class AppSettings(Settings):
+    """`DISTILLED_*` variables of the front end."""
+
+    host: str = Field("127.0.0.1", min_length=1, description="address to listen on")
+    port: int = Field(8000, ge=0, le=65535, description="port to listen on; 0 takes a free one")
+    api_key: SecretStr | None = Field(None, min_length=1, description="the key that callers send as a Bearer token")
+    event_poll_seconds: float = Field(0.5, gt=0, description="how often an event stream looks for news")
+    shutdown_seconds: int = Field(5, ge=1, description="how long requests in hand may take when the service stops")
+
+    @property
+    def key(self) -> str | None:
+        """The key in the clear, or None where none is configured."""
+        return None if self.api_key is None else self.api_key.get_secret_value()
+
+    @property
+    def loopback_only(self) -> bool:
+        """Whether the service is bound to this machine."""
+        return is_loopback(self.host)
+
+    def check_binding(self) -> None:
+        """Raises InsecureBinding where the service would be open to other machines without a key."""
+        if self.key is None and not self.loopback_only:
+            raise InsecureBinding(
+                f"refusing to listen on {self.host} without a key: anyone who reaches it could use it. "
+                "Set DISTILLED_API_KEY to a secret of your own, or listen on 127.0.0.1"
+            )

@@ -1,0 +1,212 @@
+"""Commands about artifacts: artifacts, pull, sample, alias."""
+
+from enum import StrEnum
+from itertools import islice
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
+
+from distilled.cli.results import show_evaluations
+from distilled.cli.screen import Screen, table, text
+from distilled.cli.session import PAGE, JsonFlag, Key, Url, begin
+
+ArtifactId = Annotated[str, typer.Argument(metavar="ARTIFACT", help="Id or alias of the artifact.")]
+Out = Annotated[Path | None, typer.Option("-o", "--output", help="File to write; by default named after the artifact.")]
+Classes = Annotated[str | None, typer.Option(help="Names or indices of classes, with commas between: cat,dog or 3,5.")]
+
+
+class PullFormat(StrEnum):
+    CONTENT = "content"  #: the artifact's own file, checked against its digest
+    SAFETENSORS = "safetensors"
+    NPZ = "npz"  #: MedMNIST's keys
+    PNG = "png"  #: a zip in ImageFolder layout
+
+
+class SampleFormat(StrEnum):
+    SAFETENSORS = "safetensors"
+    NPZ = "npz"
+    PNG = "png"
+    JSON = "json"
+
+
+class Dtype(StrEnum):
+    UINT8 = "uint8"  #: pixels, N x H x W x C
+    FLOAT32 = "float32"  #: standardised, N x C x H x W
+
+
+_SUFFIXES = {"content": ".safetensors", "safetensors": ".safetensors", "npz": ".npz", "png": ".zip", "json": ".json"}
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands of this file."""
+    for command in (artifacts, pull, sample, alias):
+        app.command()(command)
+
+
+def artifacts(
+    ctx: typer.Context,
+    artifact: Annotated[str | None, typer.Argument(metavar="[ARTIFACT]", help="One artifact, with its table.")] = None,
+    *,
+    dataset: Annotated[str | None, typer.Option(help="Made from this dataset.")] = None,
+    kind: Annotated[str | None, typer.Option(help="Stored as images, memory or generator.")] = None,
+    method: Annotated[str | None, typer.Option(help="Made by this preset.")] = None,
+    class_: Annotated[str | None, typer.Option("--class", help="Holding this class, by name or index.")] = None,
+    ipc: Annotated[int | None, typer.Option(help="Of this many images per class.")] = None,
+    ratio: Annotated[float | None, typer.Option(help="Of this share of the real images.")] = None,
+    network: Annotated[str | None, typer.Option(help="Evaluated on this network.")] = None,
+    min_accuracy: Annotated[float | None, typer.Option(help="At least this accurate, in 0..1.")] = None,
+    max_bytes: Annotated[int | None, typer.Option(help="At most this large.")] = None,
+    name: Annotated[str | None, typer.Option("--alias", help="Known under this alias.")] = None,
+    job: Annotated[str | None, typer.Option(help="Made by this job.")] = None,
+    sort: Annotated[
+        str | None, typer.Option(help="By created, accuracy or bytes; -accuracy puts the best first.")
+    ] = None,
+    limit: Annotated[int, typer.Option(min=1, help="At most so many.")] = 20,
+    url: Url = None,
+    key: Key = None,
+    json: JsonFlag = False,
+) -> None:
+    """Find artifacts, or show one with its accuracies."""
+    session = begin(ctx, url=url, key=key, json=json)
+    if artifact is not None:
+        found = session.client.artifact(artifact)
+        session.screen.document(found.document)
+        session.screen.say(f"{found.id}  {found.dataset}  {found.method or ''}  ipc {found.ipc}  {found.bytes:,} bytes")
+        show_evaluations(session.screen, found)
+        return
+    filters = {"dataset": dataset, "kind": kind, "method": method, "class_": class_, "ipc": ipc, "ratio": ratio}
+    filters |= {"network": network, "min_accuracy": min_accuracy, "max_bytes": max_bytes, "alias": name, "job": job}
+    items = list(islice(session.client.find(**filters, sort=sort, limit=min(limit, PAGE)), limit))
+    session.screen.document([item.document for item in items])
+    shown = table("artifact", "dataset", "method", "ipc", "accuracy %", "network", "bytes", right=("ipc", "bytes"))
+    for item in items:
+        accuracy = item.document.get("accuracy")
+        shown.add_row(
+            item.id,
+            text(item.dataset),
+            text(item.method),
+            text(item.ipc),
+            "" if accuracy is None else f"{100 * accuracy:.1f} ± {100 * (item.document.get('accuracy_std') or 0):.1f}",
+            text(item.document.get("network")),
+            f"{item.bytes:,}",
+        )
+    session.screen.show(shown)
+
+
+def pull(
+    ctx: typer.Context,
+    artifact: ArtifactId,
+    *,
+    output: Out = None,
+    format: Annotated[PullFormat, typer.Option(help="content is the artifact's own file.")] = PullFormat.CONTENT,
+    ipc: Annotated[int | None, typer.Option(help="Images per class; by default all that it holds.")] = None,
+    classes: Classes = None,
+    url: Url = None,
+    key: Key = None,
+    json: JsonFlag = False,
+) -> None:
+    """Download an artifact, or a finished set from it. A broken download of `content` is continued."""
+    session = begin(ctx, url=url, key=key, json=json)
+    if format is PullFormat.CONTENT and (ipc is not None or classes):
+        raise typer.BadParameter("--ipc and --classes need --format safetensors, npz or png: content is the whole file")
+    target = output or _target(artifact, format)
+    with _transfer_bar(session.screen) as bar:
+        task = bar.add_task(target.name, total=None)
+
+        def on_progress(done: int, total: int | None) -> None:
+            bar.update(task, completed=done, total=total)
+
+        if format is PullFormat.CONTENT:
+            session.client.pull(artifact, target, progress=on_progress)
+        else:
+            session.client.download(
+                artifact, target, format=format.value, ipc=ipc, classes=classes, progress=on_progress
+            )
+    size = target.stat().st_size
+    session.screen.document({"artifact": artifact, "path": str(target), "bytes": size, "format": format.value})
+    session.screen.say(f"{target}  ({size:,} bytes)")
+
+
+def sample(
+    ctx: typer.Context,
+    artifact: ArtifactId,
+    *,
+    ipc: Annotated[int | None, typer.Option(help="So many images of each class.")] = None,
+    ratio: Annotated[float | None, typer.Option(help="So large a share of the real images, in 0..1.")] = None,
+    count: Annotated[int | None, typer.Option(help="So many images in all.")] = None,
+    classes: Classes = None,
+    seed: Annotated[int | None, typer.Option(help="The same seed gives the same bytes.")] = None,
+    dtype: Annotated[Dtype, typer.Option(help="uint8 pixels, or float32 standardised.")] = Dtype.UINT8,
+    format: Annotated[SampleFormat | None, typer.Option(help="By default what the name of the output says.")] = None,
+    output: Out = None,
+    url: Url = None,
+    key: Key = None,
+    json: JsonFlag = False,
+) -> None:
+    """Draw a batch into a file: by images per class, by ratio or by count."""
+    session = begin(ctx, url=url, key=key, json=json)
+    chosen = format or _format_of(output)
+    target = output or _target(artifact, chosen)
+    used = session.client.sample_file(
+        artifact,
+        target,
+        format=chosen.value,
+        ipc=ipc,
+        ratio=ratio,
+        count=count,
+        classes=classes,
+        seed=seed,
+        dtype=dtype.value,
+    )
+    size = target.stat().st_size
+    about = {"artifact": artifact, "path": str(target), "bytes": size, "format": chosen.value, "seed": used}
+    session.screen.document(about)
+    session.screen.say(f"{target}  ({size:,} bytes{'' if used is None else f', seed {used}'})")
+
+
+def alias(
+    ctx: typer.Context,
+    name: Annotated[str, typer.Argument(help="The name: letters, digits and . _ - ; it moves if it exists.")],
+    artifact: Annotated[str | None, typer.Argument(metavar="ARTIFACT", help="Id of the artifact.")] = None,
+    *,
+    delete: Annotated[bool, typer.Option("--delete", help="Take the name away.")] = False,
+    url: Url = None,
+    key: Key = None,
+    json: JsonFlag = False,
+) -> None:
+    """Give an artifact a name, which serves wherever its id does."""
+    session = begin(ctx, url=url, key=key, json=json)
+    if delete == (artifact is not None):
+        raise typer.BadParameter("give either an artifact or --delete")
+    if artifact is None:
+        session.client.delete_alias(name)
+        session.screen.document({"name": name, "deleted": True})
+        session.screen.say(f"{name} is taken away")
+    else:
+        session.screen.document(session.client.alias(name, artifact))
+        session.screen.say(f"{name} -> {artifact}")
+
+
+def _target(artifact: str, format: StrEnum) -> Path:
+    # What the service names the artifact is no path of ours.
+    return Path(Path(artifact).name + _SUFFIXES[format.value])
+
+
+def _format_of(output: Path | None) -> SampleFormat:
+    by_suffix = {suffix: name for name, suffix in _SUFFIXES.items() if name != "content"}
+    return SampleFormat(by_suffix.get(output.suffix.lower() if output else "", "safetensors"))
+
+
+def _transfer_bar(screen: Screen) -> Progress:
+    return Progress(
+        TextColumn("{task.description}", markup=False),
+        BarColumn(bar_width=30),
+        DownloadColumn(),
+        TransferSpeedColumn(),
+        TimeRemainingColumn(),
+        console=screen.err,
+        disable=screen.as_json,
+        transient=True,
+    )

@@ -1,0 +1,78 @@
+"""Commands about what can be distilled and how: datasets, upload, methods."""
+
+from pathlib import Path
+from typing import Annotated, Any, cast
+
+import typer
+from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn
+
+from distilled.cli.screen import table, text
+from distilled.cli.session import JsonFlag, Key, Url, begin
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands of this file."""
+    for command in (datasets, upload, methods):
+        app.command()(command)
+
+
+def datasets(ctx: typer.Context, url: Url = None, key: Key = None, json: JsonFlag = False) -> None:
+    """List the datasets: built-in and uploaded."""
+    session = begin(ctx, url=url, key=key, json=json)
+    items = list(session.client.datasets())
+    session.screen.document(items)
+    shown = table("dataset", "shape", "classes", "train", "test", "available", right=("classes", "train", "test"))
+    for item in items:
+        shown.add_row(
+            text(item.get("name")),
+            " x ".join(str(side) for side in item.get("shape") or ()),
+            str(len(item.get("classes") or ())),
+            text(item.get("train")),
+            text(item.get("test")),
+            text(item.get("available")),
+        )
+    session.screen.show(shown)
+
+
+def upload(
+    ctx: typer.Context,
+    file: Annotated[Path, typer.Argument(help="An .npz in MedMNIST's keys.", exists=True, dir_okay=False)],
+    name: Annotated[str | None, typer.Option(help="Name of the dataset; by default that of the file.")] = None,
+    url: Url = None,
+    key: Key = None,
+    json: JsonFlag = False,
+) -> None:
+    """Register a dataset of your own."""
+    session = begin(ctx, url=url, key=key, json=json)
+    bar = Progress(
+        TextColumn("{task.description}", markup=False),
+        BarColumn(bar_width=30),
+        DownloadColumn(),
+        console=session.screen.err,
+        disable=json,
+        transient=True,
+    )
+    with bar:
+        task = bar.add_task(file.name, total=file.stat().st_size)
+
+        def on_progress(done: int, total: int | None) -> None:
+            bar.update(task, completed=done, total=total)
+
+        made = session.client.upload(file, name=name or file.stem, progress=on_progress)
+    session.screen.document(made)
+    session.screen.say(
+        f"{made.get('name')} is registered; distil it with: distilled submit --dataset {made.get('name')} …"
+    )
+
+
+def methods(ctx: typer.Context, url: Url = None, key: Key = None, json: JsonFlag = False) -> None:
+    """List the presets and their papers."""
+    session = begin(ctx, url=url, key=key, json=json)
+    found = session.client.methods()
+    session.screen.document(found)
+    shown = table("method", "what it does", "paper")
+    for preset in cast("list[dict[str, Any]]", found["items"]):
+        paper: dict[str, Any] = preset.get("paper") or {}
+        cited = " ".join(str(paper[part]) for part in ("venue", "year") if paper.get(part))
+        shown.add_row(text(preset.get("name")), text(preset.get("summary")), text(cited))
+    session.screen.show(shown)

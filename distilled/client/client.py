@@ -1,0 +1,277 @@
+"""The service as a Python object: submit a recipe, follow the job, find artifacts, draw from them.
+
+client = Client()                                  # DISTILLED_URL, or this machine
+job = client.wait(client.submit(dataset="digits", method="frepo", ipc=1))
+batch = client.sample(job.artifact_id, ipc=1)      # numpy arrays
+"""
+
+import os
+import random
+import time
+import uuid
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Any, cast
+
+import httpx2
+
+from distilled.client import content, events, uploads
+from distilled.client.queries import query_of, segment
+from distilled.client.retry import Backoff
+from distilled.client.samples import Sample
+from distilled.client.values import Artifact, Event, Job, Json
+from distilled.client.wire import Wire
+
+DEFAULT_URL = "http://127.0.0.1:8000"
+Classes = Sequence[str | int] | str  # names or indices; one text may hold several, with commas between
+
+
+class Client:
+    """A service at `url`; without one at DISTILLED_URL, or on this machine. `key` falls back to DISTILLED_API_KEY.
+
+    Calls that may be repeated are, with growing pauses, when the service is restarting or overloaded. Every failure is
+    a `distilled.errors.ServiceError`: NotFound, Conflict, Invalid (which names field and fix), NotAllowed, Unavailable.
+    `rng` draws the jitter of the pauses; `sleep` and `transport` are there for tests.
+    """
+
+    def __init__(
+        self,
+        url: str | None = None,
+        key: str | None = None,
+        *,
+        timeout_seconds: float = 30.0,
+        backoff: Backoff | None = None,
+        rng: random.Random | None = None,
+        sleep: Callable[[float], None] = time.sleep,
+        transport: httpx2.BaseTransport | None = None,
+    ) -> None:
+        self._sleep = sleep
+        self._wire = Wire(
+            url or os.environ.get("DISTILLED_URL") or DEFAULT_URL,
+            key=key or os.environ.get("DISTILLED_API_KEY"),
+            timeout_seconds=timeout_seconds,
+            backoff=backoff or Backoff(),
+            rng=rng or random.SystemRandom(),
+            sleep=sleep,
+            transport=transport,
+        )
+
+    @property
+    def url(self) -> str:
+        """Where the service is, without a slash at its end."""
+        return self._wire.url
+
+    # What can be distilled, and how
+
+    def methods(self) -> Json:
+        """Every preset, with its paper and the JSON Schema of its options."""
+        return self._wire.json("GET", "/v1/methods")
+
+    def datasets(self) -> Iterator[Json]:
+        """The built-in datasets and the uploaded ones."""
+        return self._pages("/v1/datasets", {})
+
+    def dataset(self, name: str) -> Json:
+        return self._wire.json("GET", f"/v1/datasets/{segment(name)}")
+
+    def upload(self, path: Path | str, *, name: str, progress: content.Progress | None = None) -> Json:
+        """Register a dataset from a file (`.npz` in MedMNIST's keys). It is streamed, never whole in memory."""
+        return uploads.send(self._wire, Path(path), name=name, progress=progress)
+
+    def delete_dataset(self, name: str, *, force: bool = False) -> None:
+        """Forget a dataset. Raises Conflict while a job or an artifact names it, unless forced."""
+        self._wire.request("DELETE", f"/v1/datasets/{segment(name)}", query=query_of(force=force or None))
+
+    # Jobs
+
+    def submit(
+        self,
+        recipe: Mapping[str, Any] | None = None,
+        *,
+        reuse: bool = False,
+        idempotency_key: str | None = None,
+        **fields: Any,
+    ) -> Job:
+        """Ask for an artifact. The recipe's fields may be given as keywords, over those of `recipe`.
+
+        reuse: take the living or finished job of an identical recipe, if there is one. Raises Invalid with every fault.
+        """
+        # A key of our own makes the call safe to repeat: the service answers a repetition with the same job.
+        headers = {"Idempotency-Key": idempotency_key or uuid.uuid4().hex}
+        body = {**(recipe or {}), **fields}
+        query = query_of(reuse=reuse or None)
+        return Job.from_json(self._wire.json("POST", "/v1/jobs", body=body, headers=headers, query=query))
+
+    def dry_run(self, recipe: Mapping[str, Any] | None = None, **fields: Any) -> Json:
+        """Check, expand and estimate a recipe; nothing is queued. Raises Invalid with every fault."""
+        body = {**(recipe or {}), **fields}
+        return self._wire.json("POST", "/v1/jobs", body=body, query=query_of(dry_run=True), repeatable=True)
+
+    def job(self, job: Job | str) -> Job:
+        return Job.from_json(self._wire.json("GET", f"/v1/jobs/{_id(job)}"))
+
+    def jobs(self, **filters: Any) -> Iterator[Job]:
+        """Jobs, the newest first; `state="running"` and the like narrow them down."""
+        return (Job.from_json(item) for item in self._pages("/v1/jobs", filters))
+
+    def events(self, job: Job | str, *, last_event_id: str | None = None) -> Iterator[Event]:
+        """What happens to a job, from its start or after an event, as it happens, until it ends."""
+        return events.follow(self._wire, _id(job), after=last_event_id)
+
+    def wait(self, job: Job | str, *, on_event: Callable[[Event], None] | None = None) -> Job:
+        """Follow a job to its end. It may have failed or been cancelled: look at `state`."""
+        for event in self.events(job):
+            if on_event:
+                on_event(event)
+        return self.job(job)
+
+    def metrics(self, job: Job | str) -> Iterator[Json]:
+        """The recorded series of a job: step, loss terms, accuracy, images per second."""
+        return self._pages(f"/v1/jobs/{_id(job)}/metrics", {})
+
+    def cancel(self, job: Job | str) -> Job:
+        """Call a job off. Raises Conflict if it has ended already."""
+        return Job.from_json(self._wire.json("POST", f"/v1/jobs/{_id(job)}/cancel", repeatable=True))
+
+    def retry(self, job: Job | str, *, fresh: bool = False) -> Job:
+        """Try a failed or cancelled job again, from its last snapshot or afresh."""
+        query = query_of(fresh=fresh or None)
+        return Job.from_json(self._wire.json("POST", f"/v1/jobs/{_id(job)}/retry", query=query))
+
+    # Artifacts
+
+    def find(self, **filters: Any) -> Iterator[Artifact]:
+        """Artifacts by dataset, kind, method, class, ipc, ratio, network, min_accuracy, max_bytes, alias, job; `sort`.
+
+        `class` is a word of Python: write `class_=3`.
+        """
+        return (Artifact.from_json(item) for item in self._pages("/v1/artifacts", filters))
+
+    def artifact(self, artifact: Artifact | str) -> Artifact:
+        """One artifact by its id or alias, with its evaluations."""
+        return Artifact.from_json(self._wire.json("GET", _of(artifact)))
+
+    def wait_for_evaluations(
+        self,
+        artifact: Artifact | str,
+        *,
+        on_change: Callable[[Artifact], None] | None = None,
+        poll_seconds: float = 0.5,
+    ) -> Artifact:
+        """The artifact once every evaluation has succeeded or failed."""
+        while True:
+            found = self.artifact(artifact)
+            if on_change:
+                on_change(found)
+            if all(evaluation.get("state") in ("succeeded", "failed") for evaluation in found.evaluations):
+                return found
+            self._sleep(poll_seconds)
+
+    def pull(self, artifact: Artifact | str, path: Path | str, *, progress: content.Progress | None = None) -> Path:
+        """The artifact's own file, checked against its digest. A broken download is continued, also by a later call.
+
+        Raises DigestMismatch, leaving no file, if the bytes are not those that the registry names.
+        """
+        found = self.artifact(artifact)
+        return content.fetch(self._wire, f"{_of(found.id)}/content", Path(path), digest=found.digest, progress=progress)
+
+    def download(
+        self,
+        artifact: Artifact | str,
+        path: Path | str,
+        *,
+        format: str = "safetensors",
+        ipc: int | None = None,
+        classes: Classes | None = None,
+        progress: content.Progress | None = None,
+    ) -> Path:
+        """A finished synthetic set as a file: safetensors, npz (MedMNIST's keys) or png (a zip, ImageFolder layout)."""
+        query = query_of(format=format, ipc=ipc, classes=classes)
+        return content.fetch(self._wire, f"{_of(artifact)}/download", Path(path), query=query, progress=progress)
+
+    def sample(
+        self,
+        artifact: Artifact | str,
+        *,
+        ipc: int | None = None,
+        ratio: float | None = None,
+        count: int | None = None,
+        classes: Classes | None = None,
+        seed: int | None = None,
+        dtype: str = "uint8",
+    ) -> Sample:
+        """A batch as numpy arrays, by one of `ipc`, `ratio` or `count`; the same seed gives the same bytes."""
+        query = query_of(
+            ipc=ipc, ratio=ratio, count=count, classes=classes, seed=seed, dtype=dtype, format="safetensors"
+        )
+        response = self._wire.request("GET", f"{_of(artifact)}/samples", query=query)
+        return Sample.from_response(response.content, headers=response.headers)
+
+    def sample_file(self, artifact: Artifact | str, path: Path | str, *, format: str, **query: Any) -> int | None:
+        """A batch as a file (safetensors, npz, png, json), asked for as in `sample`. Returns the seed of the draw."""
+        response = self._wire.request("GET", f"{_of(artifact)}/samples", query=query_of(format=format, **query))
+        target = Path(path)
+        part = target.with_name(f"{target.name}.part")
+        part.write_bytes(response.content)
+        part.replace(target)
+        seed = response.headers.get("X-Seed")
+        return int(seed) if seed else None
+
+    def preview(
+        self,
+        artifact: Artifact | str,
+        *,
+        classes: Classes | None = None,
+        columns: int | None = None,
+        scale: int | None = None,
+    ) -> bytes:
+        """The contact sheet, a class a row, as PNG."""
+        query = query_of(classes=classes, columns=columns, scale=scale)
+        return self._wire.request("GET", f"{_of(artifact)}/preview.png", query=query).content
+
+    def delete_artifact(self, artifact: Artifact | str) -> None:
+        self._wire.request("DELETE", _of(artifact))
+
+    # Names
+
+    def alias(self, name: str, artifact: Artifact | str) -> Json:
+        """Point a name at an artifact; it moves if it pointed elsewhere."""
+        return self._wire.json("PUT", f"/v1/aliases/{segment(name)}", body={"artifact_id": _id(artifact)})
+
+    def delete_alias(self, name: str) -> None:
+        self._wire.request("DELETE", f"/v1/aliases/{segment(name)}")
+
+    # The service itself
+
+    def ready(self) -> Json:
+        """Each part with its state. Raises Unavailable while one is missing."""
+        return self._wire.json("GET", "/readyz", repeatable=False)  # the answer now, not the one after a while
+
+    def _pages(self, path: str, filters: Mapping[str, Any]) -> Iterator[Json]:
+        query = dict(query_of(**filters))
+        while True:
+            page = self._wire.json("GET", path, query=query)
+            yield from cast("list[Json]", page["items"])
+            if not page.get("next_cursor"):
+                return
+            query = {**query, "cursor": page["next_cursor"]}
+
+    def close(self) -> None:
+        self._wire.close()
+
+    def __enter__(self) -> "Client":
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+def _id(item: Job | Artifact | str) -> str:
+    return segment(item if isinstance(item, str) else item.id)
+
+
+def _of(artifact: Artifact | str) -> str:
+    return f"/v1/artifacts/{_id(artifact)}"

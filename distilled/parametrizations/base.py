@@ -1,0 +1,131 @@
+"""What is learnt and stored, and how an image is recalled from it.
+
+A parametrization is shared by those who make artifacts and those who read them. It is drawn from by label; nothing
+else is known of it by an objective, an evaluation or a sampler.
+"""
+# Shapes: N images, C channels, H height, W width, K classes.
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib import import_module
+from typing import Any, ClassVar
+
+import torch
+from torch import Generator, Tensor, nn
+
+from distilled.errors import ArtifactError
+
+#: kind -> "module:Class"; the classes are imported on use.
+PARAMETRIZATIONS = {"images": "distilled.parametrizations.images:Images"}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Batch:
+    """Images with their targets.
+
+    images_NCHW: standardised floats. targets: int64 [N] class indices (hard), or float32 [N, K] probabilities (soft).
+    """
+
+    images_NCHW: Tensor
+    targets: Tensor
+
+    @property
+    def soft(self) -> bool:
+        return self.targets.ndim == 2
+
+    @property
+    def labels_N(self) -> Tensor:
+        """Class indices, int64; of soft targets the likeliest class."""
+        return self.targets.argmax(1) if self.soft else self.targets
+
+
+@dataclass(frozen=True, kw_only=True)
+class ImageSpace:
+    """The space a data set's images live in: shape, standardisation, classes."""
+
+    shape: tuple[int, int, int]  # C, H, W
+    mean: tuple[float, ...]  # per channel, in [0, 1]
+    std: tuple[float, ...]  # per channel, > 0
+    classes: tuple[str, ...]
+
+    @property
+    def num_classes(self) -> int:
+        return len(self.classes)
+
+    def to_json(self) -> dict[str, Any]:
+        return {"shape": list(self.shape), "mean": list(self.mean), "std": list(self.std)}
+
+    @classmethod
+    def from_json(cls, value: Mapping[str, Any], *, classes: list[str]) -> "ImageSpace":
+        channels, height, width = (int(side) for side in value["shape"])
+        return cls(
+            shape=(channels, height, width),
+            mean=tuple(float(x) for x in value["mean"]),
+            std=tuple(float(x) for x in value["std"]),
+            classes=tuple(classes),
+        )
+
+
+class Parametrization(nn.Module):
+    """The contract between makers and readers of distilled data."""
+
+    kind: ClassVar[str]
+    Config: ClassVar[type]
+
+    def __init__(self, config: Any, *, space: ImageSpace) -> None:
+        super().__init__()
+        self.config = config
+        self.space = space
+
+    @property
+    def per_class(self) -> int | None:
+        """Images held of each class; None where any number can be drawn."""
+        raise NotImplementedError
+
+    @property
+    def soft(self) -> bool:
+        """Whether `draw` answers with soft targets."""
+        return False
+
+    def draw(self, labels_N: Tensor, *, rng: Generator | None) -> Batch:
+        """An image for each label (int64 [N]), differentiable in the parameters.
+
+        With `rng` a fixed set gives its images in random order, without repeats until all of a class are used; with
+        None in stored order, and raises NotHeld where more of a class is asked for than it holds.
+        """
+        raise NotImplementedError
+
+    def project(self) -> None:
+        """Bring the parameters back into the allowed set; called after each optimiser step."""
+
+    def stored(self) -> dict[str, Tensor]:
+        """The tensors as they are stored, in the storage precision."""
+        raise NotImplementedError
+
+    @classmethod
+    def from_stored(cls, config: Any, *, space: ImageSpace, tensors: Mapping[str, Tensor]) -> "Parametrization":
+        """The inverse of `stored`, up to the storage precision."""
+        raise NotImplementedError
+
+    def num_bytes(self) -> int:
+        """Bytes of all stored tensors: what a user downloads, but for the file's header."""
+        return sum(tensor.numel() * tensor.element_size() for tensor in self.stored().values())
+
+    def num_floats(self) -> int:
+        """Stored scalars, whatever their precision (the literature's budget)."""
+        return sum(tensor.numel() for tensor in self.stored().values())
+
+    def whole(self) -> Batch:
+        """The whole fixed set, class after class, in stored order."""
+        if self.per_class is None:
+            raise ArtifactError(f"a {self.kind} has no fixed set; draw as many images as are wanted")
+        labels_N = torch.arange(self.space.num_classes).repeat_interleave(self.per_class)
+        return self.draw(labels_N, rng=None)
+
+
+def parametrization_class(kind: str) -> type[Parametrization]:
+    """The class behind a kind. Raises ArtifactError for one that this version does not know."""
+    if kind not in PARAMETRIZATIONS:
+        raise ArtifactError(f"unknown kind {kind!r}; this version reads {', '.join(PARAMETRIZATIONS)}: update it")
+    module, name = PARAMETRIZATIONS[kind].split(":")
+    return getattr(import_module(module), name)

@@ -1,0 +1,117 @@
+"""`images`: the pixels themselves are learnt and stored, with hard or learnt soft labels."""
+# Shapes: N = K * M images (M a class, class after class), C channels, H height, W width, K classes.
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import torch
+from torch import Generator, Tensor, nn
+
+from distilled.errors import ArtifactError, NotHeld
+from distilled.images import from_bytes, standardise, to_bytes, to_pixels
+from distilled.knobs import knob
+from distilled.parametrizations.base import Batch, ImageSpace, Parametrization
+
+#: Probability a soft label starts with on its own class; the rest is spread evenly.
+START_CONFIDENCE = 0.9
+
+
+class Images(Parametrization):
+    """A fixed number of images of each class.
+
+    Stored as `uint8` the pixels are kept inside [0, 1] while they are learnt, so that what is evaluated, served as PNG
+    and stored is the same thing. `float16` and `float32` keep standardised values of any size.
+    """
+
+    kind = "images"
+
+    @dataclass(frozen=True, kw_only=True)
+    class Config:
+        storage: str = knob("uint8", "precision in which pixels are stored", choices=("uint8", "float16", "float32"))
+        labels: str = knob(
+            "hard", "class indices, or class probabilities learnt with the images", choices=("hard", "soft")
+        )
+
+    def __init__(self, config: Config, *, space: ImageSpace, images_NCHW: Tensor) -> None:
+        super().__init__(config, space=space)
+        if len(images_NCHW) == 0 or len(images_NCHW) % space.num_classes:
+            raise ArtifactError(
+                f"{len(images_NCHW)} images cannot be shared out evenly over {space.num_classes} classes"
+            )
+        self.images_NCHW = nn.Parameter(images_NCHW.clone())
+        self.config: Images.Config = config
+        if config.labels == "soft":
+            classes = torch.arange(space.num_classes, device=images_NCHW.device)
+            own_NK = nn.functional.one_hot(classes.repeat_interleave(self.per_class), space.num_classes).float()
+            spread = (1 - START_CONFIDENCE) / max(1, space.num_classes - 1)
+            self.logits_NK = nn.Parameter((own_NK * (START_CONFIDENCE - spread) + spread).log())
+
+    @property
+    def per_class(self) -> int:
+        return len(self.images_NCHW) // self.space.num_classes
+
+    @property
+    def soft(self) -> bool:
+        return self.config.labels == "soft"
+
+    def draw(self, labels_N: Tensor, *, rng: Generator | None) -> Batch:
+        index_N = self._places(labels_N, rng=rng).to(self.images_NCHW.device)
+        targets = self.logits_NK[index_N].softmax(1) if self.soft else labels_N.to(self.images_NCHW.device)
+        return Batch(images_NCHW=self.images_NCHW[index_N], targets=targets)
+
+    def _places(self, labels_N: Tensor, *, rng: Generator | None) -> Tensor:
+        """The stored place of each drawn image: the i-th time a class is asked for gives its i-th image."""
+        places_N = torch.empty(len(labels_N), dtype=torch.int64)
+        labels_N = labels_N.cpu()
+        for k in labels_N.unique().tolist():
+            asked = labels_N == k
+            count = int(asked.sum())
+            if rng is None and count > self.per_class:
+                raise NotHeld(
+                    f"{count} images of class {self.space.classes[k]!r} were asked for; it holds {self.per_class}"
+                )
+            rounds = -(-count // self.per_class)
+            order = (
+                torch.arange(self.per_class)
+                if rng is None
+                else torch.cat([torch.randperm(self.per_class, generator=rng) for _ in range(rounds)])
+            )
+            places_N[asked] = k * self.per_class + order[:count]
+        return places_N
+
+    @torch.no_grad()
+    def project(self) -> None:
+        """Keep pixels inside [0, 1] where they will be stored as bytes."""
+        if self.config.storage == "uint8":
+            low = standardise(torch.zeros_like(self.images_NCHW[:1]), mean=self.space.mean, std=self.space.std)
+            high = standardise(torch.ones_like(self.images_NCHW[:1]), mean=self.space.mean, std=self.space.std)
+            self.images_NCHW.clamp_(low, high)
+
+    @torch.no_grad()
+    def stored(self) -> dict[str, Tensor]:
+        if self.config.storage == "uint8":
+            pixels_NCHW = to_pixels(self.images_NCHW, mean=self.space.mean, std=self.space.std)
+            tensors = {"images": to_bytes(pixels_NCHW).cpu()}
+        else:
+            tensors = {"images": self.images_NCHW.detach().to(getattr(torch, self.config.storage)).cpu().contiguous()}
+        if self.soft:
+            tensors["soft_labels"] = self.logits_NK.softmax(1).cpu()
+        else:
+            kind = torch.uint8 if self.space.num_classes <= 256 else torch.int32
+            tensors["labels"] = torch.arange(self.space.num_classes, dtype=kind).repeat_interleave(self.per_class)
+        return tensors
+
+    @classmethod
+    def from_stored(cls, config: Config, *, space: ImageSpace, tensors: Mapping[str, Tensor]) -> "Images":
+        stored = tensors["images"]
+        images_NCHW = (
+            standardise(from_bytes(stored), mean=space.mean, std=space.std)
+            if config.storage == "uint8"
+            else stored.to(torch.float32)
+        )
+        if tuple(images_NCHW.shape[1:]) != space.shape:
+            raise ArtifactError(f"images of shape {tuple(images_NCHW.shape[1:])} in an artifact of shape {space.shape}")
+        made = cls(config, space=space, images_NCHW=images_NCHW)
+        if config.labels == "soft":
+            made.logits_NK.data.copy_(tensors["soft_labels"].clamp_min(1e-12).log())
+        return made

@@ -1,0 +1,234 @@
+"""Recipes: what a user may ask for, completed and checked against a catalog.
+
+The catalog is plain data that the laboratory generates from its own declarations, so that the front end, the client
+and the laboratory expand and refuse alike. A recipe is JSON in, canonical JSON and a sha256 out.
+"""
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from distilled.budget import images_per_class
+from distilled.errors import Problem, RecipeError
+from distilled.knobs import check, fill
+from distilled.manifest import digest_json
+
+#: Given beside the budget, none of these changes what is made.
+NOT_IN_DIGEST = ("priority", "webhook")
+BUDGETS = ("ipc", "ratio", "bytes")
+SLOTS = {"parametrization": "parametrizations", "objective": "objectives"}
+
+
+def expand(recipe: Mapping[str, Any], catalog: Mapping[str, Any]) -> dict[str, Any]:
+    """The recipe with its preset and every default filled in, each field checked.
+
+    Raises RecipeError with every problem found. The budget stays as it was given.
+    """
+    problems: list[Problem] = []
+    top = catalog["recipe"]["schema"]["properties"]
+    problems += [
+        Problem(pointer=f"/{name}", detail=f"unknown field; known are: {', '.join(sorted(top))}")
+        for name in recipe
+        if name not in top
+    ]
+    given = {name: value for name, value in recipe.items() if value is not None}
+    merged = _with_preset(given, catalog, problems)
+    expanded: dict[str, Any] = {"method": given.get("method")}
+    expanded |= _scalars(merged, top, problems)
+    expanded |= _budget(merged, top, problems)
+    for slot, table in SLOTS.items():
+        expanded[slot] = _slot(merged.get(slot), slot, catalog[table], problems)
+    expanded["selection"] = _selection(merged.get("selection", {}), catalog["selections"], problems)
+    expanded["penalties"] = _penalties(merged.get("penalties", []), catalog["penalties"], problems)
+    expanded["evaluation"] = _evaluation(merged.get("evaluation", {}), catalog, problems)
+    if not problems:
+        problems += _network_problems(expanded, catalog)
+        problems += _conflicts(expanded, catalog)
+    if problems:
+        raise RecipeError(problems)
+    return expanded
+
+
+def check_budget(recipe: Mapping[str, Any], catalog: Mapping[str, Any], dataset: Mapping[str, Any]) -> int:
+    """Images per class that an expanded recipe's budget comes to on this data set.
+
+    `dataset` needs `name`, `classes`, `train_counts` (images per class) and `shape` [C, H, W]. Raises RecipeError where
+    the budget cannot be met or a network does not fit the images.
+    """
+    problems = [
+        Problem(pointer=pointer, detail=f"{name} halves the image {halvings} times; {side} pixels allow {fits}")
+        for pointer, name in _networks(recipe)
+        if (halvings := _halvings(name, catalog)) > (fits := (side := _side(dataset["shape"])).bit_length() - 1)
+    ]
+    if problems:
+        raise RecipeError(problems)
+    return images_per_class(recipe, dataset)
+
+
+def recipe_digest(recipe: Mapping[str, Any], *, dataset_digest: str, code_version: str) -> str:
+    """sha256 (hex) that two recipes share exactly if they make the same artifact on the same kind of device."""
+    kept = {name: value for name, value in recipe.items() if name not in NOT_IN_DIGEST}
+    return digest_json({"recipe": kept, "dataset": dataset_digest, "code": code_version})
+
+
+def _halvings(network: str, catalog: Mapping[str, Any]) -> int:
+    """How often a network halves its images: a fixed number of its family, or the first number in its name."""
+    for family in catalog["networks"].values():
+        found = re.fullmatch(family["pattern"], network)
+        if found:
+            return int(found.group(1)) if family["halvings"] == "depth" else int(family["halvings"])
+    return 0
+
+
+def _side(shape: Sequence[int]) -> int:
+    """The shorter side as networks see it: MNIST and its kin are widened from 28 to 32 pixels by the first layer."""
+    return 32 if tuple(shape) == (1, 28, 28) else min(shape[1:])
+
+
+def _with_preset(given: dict[str, Any], catalog: Mapping[str, Any], problems: list[Problem]) -> dict[str, Any]:
+    """What a preset fills in, overridden by what is given beside it; a slot of another kind replaces the preset's."""
+    name = given.get("method")
+    if name is None:
+        for slot in SLOTS:
+            if slot not in given:
+                problems.append(Problem(pointer=f"/{slot}", detail="required where no `method` is given"))
+        return given
+    if not isinstance(name, str) or name not in catalog["presets"]:
+        known = ", ".join(sorted(catalog["presets"]))
+        problems.append(Problem(pointer="/method", detail=f"unknown method {name!r}; known are: {known}"))
+        return given
+    merged: dict[str, Any] = dict(catalog["presets"][name]["fills"])
+    for key, value in given.items():
+        base = merged.get(key)
+        same_kind = (
+            isinstance(value, Mapping) and isinstance(base, Mapping) and value.get("kind") in (None, base.get("kind"))
+        )
+        merged[key] = {**base, **value} if same_kind else value  # pyright: ignore[reportGeneralTypeIssues]
+    return merged
+
+
+def _scalars(merged: Mapping[str, Any], top: Mapping[str, Any], problems: list[Problem]) -> dict[str, Any]:
+    out: dict[str, Any] = {}
+    for name in ("dataset", "seed", "steps", "base_artifact", "priority", "webhook"):
+        value, detail = merged.get(name, top[name].get("default")), None
+        if name in merged:
+            value, detail = check(value, top[name])
+        elif name in ("dataset", "steps"):
+            detail = "required" if name == "dataset" else "required where no `method` gives it"
+        if name == "dataset" and detail is None:
+            value = str(value).lower()
+        if name in ("base_artifact", "webhook") and value is not None and detail is None:
+            detail = "not supported by this version; leave it out"
+        out[name] = value
+        if detail:
+            problems.append(Problem(pointer=f"/{name}", detail=detail))
+    return out
+
+
+def _budget(merged: Mapping[str, Any], top: Mapping[str, Any], problems: list[Problem]) -> dict[str, Any]:
+    given = [name for name in BUDGETS if name in merged]
+    if len(given) != 1:
+        detail = "give one of `ipc`, `ratio` or `bytes`" + (f", not {len(given)} of them" if given else "")
+        problems.append(Problem(pointer=f"/{given[-1] if given else 'ipc'}", detail=detail))
+        return {}
+    value, detail = check(merged[given[0]], top[given[0]])
+    if detail:
+        problems.append(Problem(pointer=f"/{given[0]}", detail=detail))
+    return {given[0]: value}
+
+
+def _slot(value: Any, slot: str, table: Mapping[str, Any], problems: list[Problem]) -> dict[str, Any]:
+    """A slot's options, completed: {"kind": …, option: value, …}."""
+    if value is None:
+        return {}
+    if not isinstance(value, Mapping):
+        problems.append(Problem(pointer=f"/{slot}", detail='must be an object such as {"kind": "…"}'))
+        return {}
+    options = {str(name): item for name, item in value.items() if name != "kind"}
+    kind = value.get("kind")
+    if not isinstance(kind, str) or kind not in table:
+        known = ", ".join(sorted(table)) or "none in this version"
+        problems.append(Problem(pointer=f"/{slot}/kind", detail=f"must be one of: {known}"))
+        return {}
+    complete, found = fill(options, table[kind]["schema"], pointer=f"/{slot}")
+    problems += found
+    return {"kind": kind, **complete}
+
+
+def _selection(value: Any, table: Mapping[str, Any], problems: list[Problem]) -> dict[str, str]:
+    if not isinstance(value, Mapping):
+        problems.append(Problem(pointer="/selection", detail='must be an object such as {"start": "random"}'))
+        return {}
+    out = {"start": value.get("start", "random"), "batches": value.get("batches", "random")}
+    problems += [
+        Problem(pointer=f"/selection/{name}", detail="unknown option; known are: batches, start")
+        for name in value
+        if name not in out
+    ]
+    for name, chosen in out.items():
+        if not isinstance(chosen, str) or chosen not in table[name]:
+            problems.append(
+                Problem(pointer=f"/selection/{name}", detail=f"must be one of: {', '.join(sorted(table[name]))}")
+            )
+    return out
+
+
+def _penalties(value: Any, table: Mapping[str, Any], problems: list[Problem]) -> list[dict[str, Any]]:
+    if not isinstance(value, list):
+        problems.append(Problem(pointer="/penalties", detail="must be a list of objects with a `kind`"))
+        return []
+    return [_slot(item, f"penalties/{i}", table, problems) for i, item in enumerate(value)]
+
+
+def _evaluation(value: Any, catalog: Mapping[str, Any], problems: list[Problem]) -> dict[str, Any]:
+    if not isinstance(value, Mapping):
+        problems.append(Problem(pointer="/evaluation", detail='must be an object such as {"networks": ["convnet3"]}'))
+        return {}
+    options = {str(name): item for name, item in value.items() if name != "networks"}
+    complete, found = fill(options, catalog["evaluation"]["schema"], pointer="/evaluation")
+    problems += found
+    networks = value.get("networks", list(catalog["evaluation"]["networks"]))
+    if not isinstance(networks, list) or not all(isinstance(name, str) for name in networks):
+        problems.append(Problem(pointer="/evaluation/networks", detail="must be a list of network names"))
+        networks = []
+    elif len(set(networks)) != len(networks):
+        problems.append(Problem(pointer="/evaluation/networks", detail="names a network twice; name each once"))
+    return {"networks": list(networks), **complete}
+
+
+def _networks(expanded: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    for i, name in enumerate(expanded["evaluation"]["networks"]):
+        yield f"/evaluation/networks/{i}", name
+    if "network" in expanded["objective"]:
+        yield "/objective/network", expanded["objective"]["network"]
+
+
+def _network_problems(expanded: Mapping[str, Any], catalog: Mapping[str, Any]) -> list[Problem]:
+    families = catalog["networks"].values()
+    examples = ", ".join(family["example"] for family in families)
+    return [
+        Problem(pointer=pointer, detail=f"unknown network {name[:60]!r}; known are such as: {examples}")
+        for pointer, name in _networks(expanded)
+        if not any(re.fullmatch(family["pattern"], name) for family in families)
+    ]
+
+
+def _conflicts(expanded: Mapping[str, Any], catalog: Mapping[str, Any]) -> list[Problem]:
+    """Combinations that cannot work. A `when` maps dotted fields to the value, or list of values, they must have."""
+    out: list[Problem] = []
+    for conflict in catalog["conflicts"]:
+        pointers = list(conflict["when"])
+        if all(_at(expanded, pointer) in _as_list(wanted) for pointer, wanted in conflict["when"].items()):
+            out.append(Problem(pointer="/" + pointers[-1].replace(".", "/"), detail=conflict["reason"]))
+    return out
+
+
+def _at(expanded: Mapping[str, Any], dotted: str) -> Any:
+    value: Any = expanded
+    for part in dotted.split("."):
+        value = value.get(part) if isinstance(value, Mapping) else None
+    return value
+
+
+def _as_list(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else [value]

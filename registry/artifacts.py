@@ -1,0 +1,125 @@
+"""Artifacts: published once, read for ever, deleted softly. `registry.finding` holds the query over them."""
+
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+from sqlalchemy import delete as sql_delete
+from sqlalchemy import select
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.orm import Session
+
+from registry import blobs, errors
+from registry.clock import utc_now
+from registry.finding import Sort, find
+from registry.ids import is_id, new_id
+from registry.models import Alias, Artifact, ArtifactClass, Job, Json
+
+if TYPE_CHECKING:
+    from registry.jobs.publishing import Publication
+
+__all__ = ["Sort", "classes", "delete", "find", "get", "publish", "purge", "restore"]
+
+
+def publish(session: Session, publication: "Publication", *, job: Job) -> Artifact:
+    """Record a finished artifact, or give back the one of this digest, undeleted. `jobs.finish` calls this."""
+    blobs.record(session, publication.digest, num_bytes=publication.content_bytes)
+    if publication.preview_digest is not None:
+        blobs.record(session, publication.preview_digest, num_bytes=publication.preview_bytes)
+    artifact = _by_digest(session, publication.digest)
+    if artifact is None:
+        try:
+            with session.begin_nested():
+                return _insert(session, publication, job=job)
+        except IntegrityError:  # another job has published the same bytes since we looked
+            artifact = _by_digest(session, publication.digest)
+            if artifact is None:
+                raise
+    artifact.deleted_at = None
+    session.flush()
+    return artifact
+
+
+def get(session: Session, id_or_alias: str, *, deleted: bool = False) -> Artifact:
+    """The artifact under an id or an alias. Raises NotFound, also for a deleted one unless `deleted`."""
+    artifact_id = id_or_alias
+    if not is_id(id_or_alias, kind="artifact"):
+        named = session.scalar(select(Alias.artifact_id).where(Alias.name == id_or_alias))
+        if named is None:
+            raise errors.NotFound(f"There is no artifact with the id or alias {id_or_alias!r}; list the artifacts.")
+        artifact_id = named
+    artifact = session.get(Artifact, artifact_id)
+    if artifact is None or (artifact.deleted_at is not None and not deleted):
+        raise errors.NotFound(f"There is no artifact {artifact_id!r}, or it was deleted; list the artifacts.")
+    return artifact
+
+
+def classes(session: Session, artifact_id: str) -> list[str]:
+    """The names of the classes it holds, by index."""
+    named = select(ArtifactClass.name).where(ArtifactClass.artifact_id == artifact_id).order_by(ArtifactClass.index)
+    return list(session.scalars(named))
+
+
+def delete(session: Session, artifact_id: str) -> Artifact:
+    """Hide an artifact until `restore` or `purge`. Raises NotFound, or InUse naming the aliases that point to it."""
+    artifact = session.get(Artifact, artifact_id, with_for_update=True)
+    if artifact is None or artifact.deleted_at is not None:
+        raise errors.NotFound(f"There is no artifact {artifact_id!r}, or it was deleted already.")
+    names = session.scalars(select(Alias.name).where(Alias.artifact_id == artifact_id).order_by(Alias.name)).all()
+    if names:
+        shown = ", ".join(names)
+        raise errors.InUse(f"Artifact {artifact_id} is named by the alias {shown}; move or delete the alias first.")
+    artifact.deleted_at = utc_now()
+    session.flush()
+    return artifact
+
+
+def restore(session: Session, artifact_id: str) -> Artifact:
+    """Take back a deletion. Raises NotFound when the artifact never was, or was purged."""
+    artifact = get(session, artifact_id, deleted=True)
+    artifact.deleted_at = None
+    session.flush()
+    return artifact
+
+
+def purge(session: Session, *, grace_seconds: float) -> list[str]:
+    """Forget for good what was deleted longer ago than this. Returns the ids; `blobs.orphans` then names the blobs."""
+    limit = utc_now() - timedelta(seconds=grace_seconds)
+    gone = sql_delete(Artifact).where(Artifact.deleted_at < limit).returning(Artifact.id)
+    return list(session.scalars(gone, execution_options={"synchronize_session": False}))
+
+
+def _by_digest(session: Session, digest: str) -> Artifact | None:
+    same = select(Artifact).where(Artifact.digest == digest).with_for_update()
+    return session.scalar(same, execution_options={"populate_existing": True})
+
+
+def _insert(session: Session, publication: "Publication", *, job: Job) -> Artifact:
+    header: Json = publication.header
+    names: list[str] = header["classes"]
+    dataset: Json = header["dataset"]
+    networks: list[str] = (job.recipe.get("evaluation") or {}).get("networks") or []
+    artifact = Artifact(
+        id=new_id("artifact"),
+        digest=publication.digest,
+        kind=publication.kind,
+        dataset=str(dataset["name"]).lower(),
+        dataset_digest=dataset["digest"],
+        method=job.method,
+        ipc=header.get("ipc"),
+        num_classes=len(names),
+        train_images=publication.train_images,
+        content_bytes=publication.content_bytes,
+        payload_bytes=publication.payload_bytes,
+        header=header,
+        preview_digest=publication.preview_digest,
+        seed=header.get("seed"),
+        code_version=header.get("code_version") or "",
+        device=job.device,
+        job_id=job.id,
+        primary_network=networks[0] if networks else None,
+    )
+    session.add(artifact)
+    session.flush()
+    session.add_all(ArtifactClass(artifact_id=artifact.id, index=i, name=name) for i, name in enumerate(names))
+    session.flush()
+    return artifact

@@ -1,0 +1,232 @@
+"""The life of an evaluation: that of a job (lease, heartbeat, fencing token, sweep), but nobody calls it off."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from hashlib import sha256
+
+from sqlalchemy import select, update
+from sqlalchemy.orm import Session
+
+from registry import errors, leases
+from registry.clock import database_now, utc_now
+from registry.ids import new_id
+from registry.leases import Beat, Swept, mine
+from registry.models import Artifact, Baseline, Evaluation, Job, Json, State
+from registry.session import lock_word
+
+
+@dataclass(frozen=True, kw_only=True)
+class EvaluationClaim:
+    """What the holder of an evaluation needs. `artifact_digest` is the content's address in the store."""
+
+    evaluation_id: str
+    attempt: int
+    artifact_id: str
+    artifact_digest: str
+    dataset: str
+    network: str
+    config: Json
+    seed: int
+    request_id: str
+
+
+def queue(session: Session, artifact: Artifact, *, job: Job) -> list[Evaluation]:
+    """Queue an evaluation for each network that the job's recipe names and that has none; `jobs.finish` calls it."""
+    wanted = dict(job.recipe.get("evaluation") or {})
+    networks: list[str] = wanted.pop("networks", None) or []
+    digest = sha256(json.dumps(wanted, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
+    same = select(Evaluation.network).where(
+        Evaluation.artifact_id == artifact.id, Evaluation.config_digest == digest, Evaluation.network.in_(networks)
+    )
+    known = set(session.scalars(same))
+    made = [
+        Evaluation(
+            id=new_id("evaluation"),
+            artifact_id=artifact.id,
+            network=network,
+            config=wanted,
+            config_digest=digest,
+            seed=job.recipe.get("seed") or 0,
+            priority=job.priority,
+            request_id=job.request_id,
+        )
+        for network in dict.fromkeys(networks)
+        if network not in known
+    ]
+    session.add_all(made)
+    session.flush()
+    return made
+
+
+def get(session: Session, evaluation_id: str) -> Evaluation:
+    """The evaluation with this id; raises NotFound."""
+    evaluation = session.get(Evaluation, evaluation_id, populate_existing=True)
+    if evaluation is None:
+        raise errors.NotFound(
+            f"There is no evaluation {evaluation_id!r}; the artifact's manifest lists its evaluations."
+        )
+    return evaluation
+
+
+def of_artifact(session: Session, artifact_id: str) -> Sequence[Evaluation]:
+    """All of an artifact's evaluations, in the order they were asked for."""
+    asked = select(Evaluation).where(Evaluation.artifact_id == artifact_id).order_by(Evaluation.id)
+    return session.scalars(asked).all()
+
+
+def claim(
+    session: Session,
+    evaluation_id: str,
+    *,
+    worker: str,
+    device: str,
+    lease_seconds: float,
+    worker_pid: int | None = None,
+) -> EvaluationClaim | None:
+    """Take this evaluation if it is queued. None: someone else has it, or it has ended."""
+    values = leases.taking(Evaluation, worker=worker, worker_pid=worker_pid, device=device, lease_seconds=lease_seconds)
+    queued = (Evaluation.id == evaluation_id) & (Evaluation.state == State.QUEUED)
+    taken = update(Evaluation).where(queued).values(**values, started_at=utc_now()).returning(Evaluation.id)
+    if session.scalar(taken, execution_options={"synchronize_session": False}) is None:
+        return None
+    evaluation = get(session, evaluation_id)
+    artifact = session.get_one(Artifact, evaluation.artifact_id)
+    return EvaluationClaim(
+        evaluation_id=evaluation.id,
+        attempt=evaluation.attempt,
+        artifact_id=artifact.id,
+        artifact_digest=artifact.digest,
+        dataset=artifact.dataset,
+        network=evaluation.network,
+        config=evaluation.config,
+        seed=evaluation.seed,
+        request_id=evaluation.request_id,
+    )
+
+
+def claim_next(
+    session: Session,
+    *,
+    worker: str,
+    device: str,
+    lease_seconds: float,
+    worker_pid: int | None = None,
+    prefer: str | None = None,
+) -> EvaluationClaim | None:
+    """Take the queued evaluation of the highest priority; among equals the preferred one, else the oldest."""
+    next_id = leases.next_queued(session, Evaluation, prefer=prefer)
+    if next_id is None:
+        return None
+    return claim(session, next_id, worker=worker, device=device, lease_seconds=lease_seconds, worker_pid=worker_pid)
+
+
+def beat(
+    session: Session, evaluation_id: str, *, attempt: int, lease_seconds: float, progress: float | None = None
+) -> Beat:
+    """Renew the lease and report progress 0..1. The answer is CONTINUE, or LOST."""
+    now = database_now()
+    values: Json = {"heartbeat": now, "lease_until": now + lease_seconds}
+    if progress is not None:
+        values["progress"] = progress
+    return Beat.CONTINUE if _write(session, evaluation_id, attempt=attempt, values=values) else Beat.LOST
+
+
+def finish(session: Session, evaluation_id: str, *, attempt: int, result: Json) -> Evaluation | None:
+    """Record a result as `workers.distill.evaluate` gives it, and its baselines under their key. None: no longer yours.
+
+    The accuracy is that of the distilled set with hard labels, else with soft ones. On the artifact's primary network
+    it becomes the artifact's own.
+    """
+    distilled: Json = result["distilled"]
+    score: Json = distilled.get("hard") or distilled["soft"]
+    values: Json = {
+        "state": State.SUCCEEDED,
+        "result": result,
+        "accuracy": score["mean"],
+        "accuracy_std": score["std"],
+        "baseline_key": result.get("baseline_key"),
+        "progress": 1.0,
+        "ended_at": utc_now(),
+        **leases.letting_go(),
+    }
+    if not _write(session, evaluation_id, attempt=attempt, values=values):
+        return None
+    evaluation = get(session, evaluation_id)
+    if evaluation.baseline_key is not None:
+        measured = {name: result[name] for name in ("random", "centroid", "full") if name in result}
+        put_baselines(session, evaluation.baseline_key, values=measured)
+    artifact = session.get_one(Artifact, evaluation.artifact_id, with_for_update=True, populate_existing=True)
+    if evaluation.network == artifact.primary_network:
+        artifact.network = evaluation.network
+        artifact.accuracy = evaluation.accuracy
+        artifact.accuracy_std = evaluation.accuracy_std
+    session.flush()
+    return evaluation
+
+
+def fail(session: Session, evaluation_id: str, *, attempt: int, error: Json) -> bool:
+    """End the evaluation with an error {"code", "title", "detail"}. False: no longer yours."""
+    values: Json = {"state": State.FAILED, "error": error, "ended_at": utc_now(), **leases.letting_go()}
+    return _write(session, evaluation_id, attempt=attempt, values=values)
+
+
+def release(session: Session, evaluation_id: str, *, attempt: int) -> bool:
+    """Give the evaluation back unfinished, without counting a loss. False: no longer yours."""
+    values: Json = {"state": State.QUEUED, "woken_at": None, "progress": 0.0, **leases.letting_go()}
+    return _write(session, evaluation_id, attempt=attempt, values=values)
+
+
+def retry(session: Session, evaluation_id: str) -> Evaluation:
+    """Queue a failed evaluation again. Raises NotFound, or Conflict for one that has not failed."""
+    again: Json = {"state": State.QUEUED, "lost": 0, "woken_at": None, "ended_at": None, "error": None, "progress": 0.0}
+    failed = (Evaluation.id == evaluation_id) & (Evaluation.state == State.FAILED)
+    changed = update(Evaluation).where(failed).values(**again).returning(Evaluation.id)
+    found = session.scalar(changed, execution_options={"synchronize_session": False})
+    evaluation = get(session, evaluation_id)
+    if found is None:
+        raise errors.Conflict(f"Evaluation {evaluation_id} is {evaluation.state}; only a failed one can be retried.")
+    return evaluation
+
+
+def sweep(session: Session, *, max_attempts: int, rewake_seconds: float) -> Swept:
+    """Queue again what a silent worker held, or fail it at the `max_attempts`-th loss; name what to wake."""
+    requeued: list[str] = []
+    failed: list[str] = []
+    for evaluation in leases.run_out(session, Evaluation):
+        evaluation.lost += 1
+        evaluation.lease_until = evaluation.heartbeat = evaluation.worker_pid = None
+        if evaluation.lost >= max_attempts:
+            evaluation.state, evaluation.error, evaluation.ended_at = State.FAILED, leases.WORKER_LOST, utc_now()
+            failed.append(evaluation.id)
+        else:
+            evaluation.state, evaluation.woken_at, evaluation.progress = State.QUEUED, None, 0.0
+            requeued.append(evaluation.id)
+    session.flush()
+    wake = leases.to_wake(session, Evaluation, rewake_seconds=rewake_seconds)
+    return Swept(requeued=requeued, failed=failed, cancelled=[], wake=wake)
+
+
+def woken(session: Session, evaluation_id: str) -> None:
+    """Note that a wake-up for this evaluation was sent now."""
+    leases.woken(session, Evaluation, [evaluation_id])
+
+
+def find_baselines(session: Session, key: str) -> Json | None:
+    """The baselines measured under this key: {"random", "centroid", "full"}, or None."""
+    known = session.get(Baseline, key)
+    return None if known is None else known.values
+
+
+def put_baselines(session: Session, key: str, *, values: Json) -> None:
+    """Keep baselines for the next evaluation with this key; the first ones stay."""
+    lock_word(session, f"baseline {key}")
+    if session.get(Baseline, key) is None:
+        session.add(Baseline(key=key, values=values))
+        session.flush()
+
+
+def _write(session: Session, evaluation_id: str, *, attempt: int, values: Json) -> bool:
+    held = (Evaluation.id == evaluation_id) & mine(Evaluation, attempt=attempt)
+    changed = update(Evaluation).where(held).values(**values).returning(Evaluation.id)
+    return session.scalar(changed, execution_options={"synchronize_session": False}) is not None

@@ -1,0 +1,136 @@
+"""A job in a worker's hands: claimed, kept alive, and let go.
+
+Each function but `claim` takes the `attempt` that the claim returned; under an older one it changes nothing.
+"""
+
+from dataclasses import dataclass
+
+from sqlalchemy import update
+from sqlalchemy.orm import Session
+
+from registry import leases
+from registry.clock import database_now, utc_now
+from registry.jobs.story import change
+from registry.leases import Beat, mine
+from registry.models import EventKind, Job, Json, State
+
+
+@dataclass(frozen=True, kw_only=True)
+class Claim:
+    """What the holder of a job needs. `snapshot` is {"key", "step"} of the newest one, or None."""
+
+    job_id: str
+    attempt: int
+    recipe: Json
+    digest: str
+    dataset: str
+    ipc: int | None
+    snapshot: Json | None
+    request_id: str
+
+
+def claim(
+    session: Session, job_id: str, *, worker: str, device: str, lease_seconds: float, worker_pid: int | None = None
+) -> Claim | None:
+    """Take this job if it is queued. None: someone else has it, or it has ended."""
+    values = leases.taking(Job, worker=worker, worker_pid=worker_pid, device=device, lease_seconds=lease_seconds)
+    told = {"state": State.RUNNING, "worker": worker, "device": device}
+    queued = Job.state == State.QUEUED
+    if change(session, job_id, queued, kind=EventKind.STATE, data=told, values=values) is None:
+        return None
+    job = session.get_one(Job, job_id, populate_existing=True)
+    job.started_at = job.started_at or utc_now()
+    session.flush()
+    return Claim(
+        job_id=job.id,
+        attempt=job.attempt,
+        recipe=job.recipe,
+        digest=job.digest,
+        dataset=job.dataset,
+        ipc=job.ipc,
+        snapshot=job.snapshot,
+        request_id=job.request_id,
+    )
+
+
+def claim_next(
+    session: Session,
+    *,
+    worker: str,
+    device: str,
+    lease_seconds: float,
+    worker_pid: int | None = None,
+    prefer: str | None = None,
+) -> Claim | None:
+    """Take the queued job of the highest priority; among equals the preferred one, else the oldest. None: none is left.
+
+    A wake-up says that there is work and `prefer` which job it was sent for; that one may yet have to wait.
+    """
+    job_id = leases.next_queued(session, Job, prefer=prefer)
+    if job_id is None:
+        return None
+    return claim(session, job_id, worker=worker, device=device, lease_seconds=lease_seconds, worker_pid=worker_pid)
+
+
+def beat(
+    session: Session,
+    job_id: str,
+    *,
+    attempt: int,
+    lease_seconds: float,
+    step: int | None = None,
+    steps: int | None = None,
+    progress: float | None = None,
+    eta_seconds: float | None = None,
+) -> Beat:
+    """Renew the lease and report progress; what is None stays as it is. The answer says whether to go on."""
+    now = database_now()
+    told = {"step": step, "steps": steps, "progress": progress, "eta_seconds": eta_seconds}
+    renewed = update(Job).where(Job.id == job_id, mine(Job, attempt=attempt))
+    renewed = renewed.values(
+        heartbeat=now,
+        lease_until=now + lease_seconds,
+        **{name: value for name, value in told.items() if value is not None},
+    )
+    cancel = session.scalar(renewed.returning(Job.cancel_requested), execution_options={"synchronize_session": False})
+    if cancel is None:
+        return Beat.LOST
+    return Beat.CANCEL if cancel else Beat.CONTINUE
+
+
+def record_snapshot(session: Session, job_id: str, *, attempt: int, key: str, step: int) -> bool:
+    """Note where the newest snapshot lies, once it is wholly in the store. False: no longer yours."""
+    noted = update(Job).where(Job.id == job_id, mine(Job, attempt=attempt)).values(snapshot={"key": key, "step": step})
+    noted = noted.returning(Job.id)
+    return session.scalar(noted, execution_options={"synchronize_session": False}) is not None
+
+
+def fail(session: Session, job_id: str, *, attempt: int, error: Json) -> bool:
+    """End the job with an error {"code", "title", "detail"}. False: no longer yours."""
+    return _end(session, job_id, attempt=attempt, state=State.FAILED, error=error)
+
+
+def cancelled(session: Session, job_id: str, *, attempt: int) -> bool:
+    """Report that the work has stopped because it was called off. False: no longer yours."""
+    return _end(session, job_id, attempt=attempt, state=State.CANCELLED, error=None)
+
+
+def release(session: Session, job_id: str, *, attempt: int) -> bool:
+    """Give the job back unfinished, as a worker does that stops cleanly: queued again, and no loss is counted.
+
+    One that was being called off is cancelled instead. False: no longer yours.
+    """
+    held = mine(Job, attempt=attempt)
+    back = {"state": State.QUEUED, "woken_at": None, "eta_seconds": None, **leases.letting_go()}
+    told = {"state": State.QUEUED, "reason": "released"}
+    waits = Job.cancel_requested.is_(False)
+    if change(session, job_id, held, waits, kind=EventKind.STATE, data=told, values=back) is not None:
+        return True
+    return cancelled(session, job_id, attempt=attempt)
+
+
+def _end(session: Session, job_id: str, *, attempt: int, state: State, error: Json | None) -> bool:
+    ending = {"state": state, "error": error, "ended_at": utc_now(), "eta_seconds": None, **leases.letting_go()}
+    told: Json = {"state": state} if error is None else {"state": state, "error": error}
+    fence = mine(Job, attempt=attempt)
+    return change(session, job_id, fence, kind=EventKind.STATE, data=told, values=ending) is not None

@@ -1,0 +1,47 @@
+"""Putting right what died: jobs whose worker fell silent, and queued jobs whose wake-up was lost.
+
+Any number of sweepers may run at once, in the API and in each worker; each row is swept by one of them.
+"""
+
+from sqlalchemy.orm import Session
+
+from registry import leases
+from registry.clock import utc_now
+from registry.jobs.story import change
+from registry.leases import Swept
+from registry.models import EventKind, Job, Json, State
+
+
+def sweep(session: Session, *, max_attempts: int, rewake_seconds: float) -> Swept:
+    """Queue the jobs whose lease ran out, or fail them with `worker_lost` at the `max_attempts`-th loss.
+
+    Those that were being called off are cancelled. Send a wake-up for each id in `wake` after the commit.
+    """
+    found: dict[State, list[str]] = {State.QUEUED: [], State.FAILED: [], State.CANCELLED: []}
+    for job in leases.run_out(session, Job):
+        state, values = _verdict(job, max_attempts=max_attempts)
+        told: Json = {"state": state, "reason": "worker_lost", "worker": job.worker}
+        fence = leases.mine(Job, attempt=job.attempt)
+        if change(session, job.id, fence, kind=EventKind.STATE, data=told, values=values) is not None:
+            found[state].append(job.id)
+    return Swept(
+        requeued=found[State.QUEUED],
+        failed=found[State.FAILED],
+        cancelled=found[State.CANCELLED],
+        wake=leases.to_wake(session, Job, rewake_seconds=rewake_seconds),
+    )
+
+
+def woken(session: Session, job_id: str) -> None:
+    """Note that a wake-up for this job was sent now, so that the sweeper does not send it too."""
+    leases.woken(session, Job, [job_id])
+
+
+def _verdict(job: Job, *, max_attempts: int) -> tuple[State, Json]:
+    values: Json = {"lost": Job.lost + 1, "eta_seconds": None, **leases.letting_go()}
+    if job.cancel_requested:
+        return State.CANCELLED, values | {"state": State.CANCELLED, "ended_at": utc_now()}
+    if job.lost + 1 >= max_attempts:
+        failed = {"state": State.FAILED, "ended_at": utc_now(), "error": leases.WORKER_LOST}
+        return State.FAILED, values | failed
+    return State.QUEUED, values | {"state": State.QUEUED, "woken_at": None}

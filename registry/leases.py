@@ -1,0 +1,115 @@
+"""Holding a row for a while: the part of their lives that jobs and evaluations share.
+
+A claim is one conditional UPDATE; it returns `attempt`, the fencing token, and every later write of the holder says
+`WHERE attempt = mine`. Who was silent for longer than the lease writes nothing any more, however late it wakes up.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import Enum
+from typing import Any, TypeVar
+
+from sqlalchemy import ColumnElement, and_, or_, select, update
+from sqlalchemy.orm import Session
+
+from registry import workers
+from registry.clock import database_now
+from registry.models import Evaluation, Job, State
+
+Held = TypeVar("Held", Job, Evaluation)
+
+
+class Beat(Enum):
+    """What a sign of life is answered with."""
+
+    CONTINUE = "continue"  #: carry on
+    CANCEL = "cancel"  #: stop soon and report `cancelled`
+    LOST = "lost"  #: it is no longer yours: stop at once and write nothing
+
+
+@dataclass(frozen=True, kw_only=True)
+class Swept:
+    """What a sweep found, as ids. `wake` names those to send a wake-up for, after the transaction has committed."""
+
+    requeued: list[str]
+    failed: list[str]
+    cancelled: list[str]
+    wake: list[str]
+
+
+WORKER_LOST = {
+    "code": "worker_lost",
+    "title": "The worker was lost",
+    "detail": "Every worker that took this stopped giving signs of life: killed, out of memory, or cut off from the "
+    "database. Look at the workers' logs, then retry; it resumes from the last snapshot.",
+}
+
+
+def mine(model: type[Held], *, attempt: int) -> ColumnElement[bool]:
+    """The fence: the row is running, and under this very claim."""
+    return and_(model.state == State.RUNNING, model.attempt == attempt)
+
+
+def taking(
+    model: type[Held], *, worker: str, worker_pid: int | None, device: str, lease_seconds: float
+) -> dict[str, object]:
+    """The values that a claim sets."""
+    now = database_now()
+    return {
+        "state": State.RUNNING,
+        "attempt": model.attempt + 1,
+        "worker": worker,
+        "worker_pid": worker_pid,
+        "device": device,
+        "heartbeat": now,
+        "lease_until": now + lease_seconds,
+        "error": None,
+    }
+
+
+def letting_go() -> dict[str, object]:
+    """The values that end a hold, however it ended."""
+    return {"lease_until": None, "heartbeat": None, "worker_pid": None}
+
+
+def next_queued(session: Session, model: type[Held], *, prefer: str | None) -> str | None:
+    """The id that is to be taken next: highest priority, then the preferred one, then the oldest.
+
+    Rows that another claimant is just taking are passed over, so that nobody waits for a row they will not get.
+    """
+    queued = select(model.id).where(model.state == State.QUEUED).limit(1).with_for_update(skip_locked=True)
+    order: list[ColumnElement[Any]] = [model.priority.desc()]
+    if prefer is not None:
+        order.append((model.id == prefer).desc())
+    return session.scalar(queued.order_by(*order, model.id))
+
+
+def run_out(session: Session, model: type[Held]) -> Sequence[Held]:
+    """The running rows whose lease is over by the database's clock, locked against other sweepers."""
+    over = or_(model.lease_until.is_(None), model.lease_until < database_now())
+    query = select(model).where(model.state == State.RUNNING, over).order_by(model.id).limit(1000)
+    return session.scalars(query.with_for_update(skip_locked=True).execution_options(populate_existing=True)).all()
+
+
+def to_wake(session: Session, model: type[Held], *, rewake_seconds: float) -> list[str]:
+    """The queued ids that need a wake-up, marked as woken now.
+
+    Those never woken, always. Those woken longer than `rewake_seconds` ago, only as many as there are idle workers:
+    while all are busy a second message for each waiting row would only pile up in the broker.
+    """
+    queued = select(model.id).where(model.state == State.QUEUED).with_for_update(skip_locked=True)
+    queued = queued.order_by(model.priority.desc(), model.id)
+    never = session.scalars(queued.where(model.woken_at.is_(None))).all()
+    idle = workers.count_idle(session)
+    stale = model.woken_at < database_now() - rewake_seconds
+    again = session.scalars(queued.where(stale).limit(idle)).all() if idle else []
+    ids = [*never, *again]
+    if ids:
+        woken(session, model, ids)
+    return ids
+
+
+def woken(session: Session, model: type[Held], ids: Sequence[str]) -> None:
+    """Note that wake-ups for these were sent now."""
+    changed = update(model).where(model.id.in_(ids), model.state == State.QUEUED).values(woken_at=database_now())
+    session.execute(changed, execution_options={"synchronize_session": False})

@@ -1,0 +1,319 @@
+"""The tables. All in one file, so that no model imports another and the schema reads from top to bottom.
+
+Nothing is loaded lazily: a row carries its columns and no relationships, so it stays whole after its session ends.
+Leases and heartbeats are floats, epoch seconds by the database's clock (`registry.clock`); every other time is UTC.
+"""
+
+from datetime import UTC, datetime
+from enum import StrEnum
+from typing import Any
+
+from sqlalchemy import (
+    JSON,
+    BigInteger,
+    DateTime,
+    Dialect,
+    Enum,
+    ForeignKey,
+    Index,
+    MetaData,
+    String,
+    TypeDecorator,
+    UniqueConstraint,
+    text,
+)
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+
+from registry.clock import utc_now
+
+Json = dict[str, Any]
+DELETED = "deleted_at IS NOT NULL"
+
+
+class State(StrEnum):
+    """Where a job or an evaluation is in its life (an evaluation is never cancelled)."""
+
+    QUEUED = "queued"  #: waits for a worker
+    RUNNING = "running"  #: a worker holds its lease
+    SUCCEEDED = "succeeded"  #: its result is recorded
+    FAILED = "failed"  #: ended with an error
+    CANCELLED = "cancelled"  #: called off
+
+
+LIVING = (State.QUEUED, State.RUNNING)
+ENDED = (State.SUCCEEDED, State.FAILED, State.CANCELLED)
+
+
+class EventKind(StrEnum):
+    """What a job's event tells."""
+
+    STATE = "state"  #: the job's state has changed
+    PROGRESS = "progress"  #: step, loss, speed, remaining time
+    METRICS = "metrics"  #: measured values at a step
+    LOG = "log"  #: a sentence for people
+
+
+def _words(members: type[StrEnum]) -> Enum:
+    """A column of plain words, so that a new member needs no change of type in any database."""
+    return Enum(members, native_enum=False, create_constraint=False, length=16, values_callable=_values)
+
+
+def _values(members: type[StrEnum]) -> list[str]:
+    return [member.value for member in members]
+
+
+class UtcDateTime(TypeDecorator[datetime]):
+    """A time in UTC that is aware on the way in and on the way out, also on SQLite, which forgets time zones."""
+
+    impl = DateTime(timezone=True)
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        """Refuse naive times: what they mean depends on the machine."""
+        if value is None:
+            return None
+        if value.tzinfo is None:
+            raise ValueError("a naive time cannot be recorded; give it a time zone, as in datetime.now(UTC)")
+        in_utc = value.astimezone(UTC)
+        return in_utc.replace(tzinfo=None) if dialect.name == "sqlite" else in_utc
+
+    def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        """Give back an aware time in UTC."""
+        if value is None:
+            return None
+        return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+
+
+class Base(DeclarativeBase):
+    """Constraints have predictable names, so that a migration can alter them on every database."""
+
+    metadata = MetaData(
+        naming_convention={
+            "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+            "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+            "fk": "fk_%(table_name)s_%(column_0_N_name)s",
+            "pk": "pk_%(table_name)s",
+        }
+    )
+    type_annotation_map = {  # noqa: RUF012 - SQLAlchemy reads this very name off the class
+        datetime: UtcDateTime(),
+        Json: JSON(none_as_null=True),
+        list[Any]: JSON(none_as_null=True),
+        State: _words(State),
+        EventKind: _words(EventKind),
+    }
+
+
+class Leased:
+    """What a job and an evaluation share: someone holds it for a while, and loses it when silent for too long."""
+
+    state: Mapped[State] = mapped_column(default=State.QUEUED)
+    priority: Mapped[int] = mapped_column(default=0)  # higher first
+    attempt: Mapped[int] = mapped_column(default=0)  # fencing token: grows by one with every claim, never falls
+    lost: Mapped[int] = mapped_column(default=0)  # workers lost on it since a person last queued it
+    lease_until: Mapped[float | None]
+    heartbeat: Mapped[float | None]
+    woken_at: Mapped[float | None]  # when the last wake-up was sent; None: none yet
+    worker: Mapped[str | None] = mapped_column(String(255))
+    worker_pid: Mapped[int | None]
+    device: Mapped[str | None] = mapped_column(String(255))
+    progress: Mapped[float] = mapped_column(default=0.0)  # 0..1
+    error: Mapped[Json | None]  # {"code", "title", "detail"}
+    request_id: Mapped[str] = mapped_column(String(128), default="")
+    created_at: Mapped[datetime] = mapped_column(default=utc_now)
+    started_at: Mapped[datetime | None]
+    ended_at: Mapped[datetime | None]
+    updated_at: Mapped[datetime] = mapped_column(default=utc_now, onupdate=utc_now)
+
+
+class Job(Leased, Base):
+    """One recipe on its way to an artifact. The row is the job; messages in the queue only wake workers."""
+
+    __tablename__ = "jobs"
+    __table_args__ = (
+        Index(None, "state", "priority", "id"),
+        Index(None, "state", "lease_until"),
+        Index(None, "digest", "state"),
+        Index(None, "dataset", "id"),
+        Index(None, "state", "id"),
+        Index(None, "method", "id"),
+    )
+
+    id: Mapped[str] = mapped_column(String(40), primary_key=True)
+    digest: Mapped[str] = mapped_column(String(64))  # of recipe, data and code: equal digests, equal results
+    recipe: Mapped[Json]  # fully expanded
+    dataset: Mapped[str] = mapped_column(String(96))  # lower-case
+    method: Mapped[str | None] = mapped_column(String(64))  # the preset; None: put together by hand
+    ipc: Mapped[int | None]  # images per class that the budget resolved to
+    cancel_requested: Mapped[bool] = mapped_column(default=False)
+    events: Mapped[int] = mapped_column(default=0)  # how many events were recorded, hence the last one's number
+    step: Mapped[int | None]
+    steps: Mapped[int | None]
+    eta_seconds: Mapped[float | None]
+    snapshot: Mapped[Json | None]  # {"key", "step"} of the newest snapshot in the store
+    artifact_id: Mapped[str | None] = mapped_column(ForeignKey("artifacts.id", ondelete="SET NULL"), index=True)
+
+
+class JobEvent(Base):
+    """One line in a job's story. Numbers run 1, 2, 3 … within a job and have no gaps."""
+
+    __tablename__ = "job_events"
+    __table_args__ = (Index(None, "job_id", "kind", "number"),)
+
+    job_id: Mapped[str] = mapped_column(ForeignKey("jobs.id", ondelete="CASCADE"), primary_key=True)
+    number: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    kind: Mapped[EventKind]
+    data: Mapped[Json]
+    created_at: Mapped[datetime] = mapped_column(default=utc_now)
+
+
+class Artifact(Base):
+    """A distilled dataset. Its content never changes; aliases, evaluations and deletion are beside it."""
+
+    __tablename__ = "artifacts"
+    __table_args__ = (
+        Index(None, "accuracy", "id"),
+        Index(None, "content_bytes", "id"),
+        Index(None, "dataset", "id"),
+        Index(None, "kind", "id"),
+        Index(None, "method", "id"),
+        # Partial: nearly every row has no deleted_at, and a planner that took this index for those would then sort.
+        Index(None, "deleted_at", sqlite_where=text(DELETED), postgresql_where=text(DELETED)),
+    )
+
+    id: Mapped[str] = mapped_column(String(40), primary_key=True)
+    digest: Mapped[str] = mapped_column(String(64), unique=True)  # sha256 of the file, and its address in the store
+    kind: Mapped[str] = mapped_column(String(32))  # images, memory, generator
+    dataset: Mapped[str] = mapped_column(String(96))  # lower-case
+    dataset_digest: Mapped[str] = mapped_column(String(64))
+    method: Mapped[str | None] = mapped_column(String(64))
+    ipc: Mapped[int | None]
+    num_classes: Mapped[int]
+    train_images: Mapped[int | None]  # size of the real training set it stands for
+    content_bytes: Mapped[int] = mapped_column(BigInteger)  # size of the file
+    payload_bytes: Mapped[int] = mapped_column(BigInteger)  # size of its tensors: what budgets are compared by
+    header: Mapped[Json]  # the manifest inside the file
+    preview_digest: Mapped[str | None] = mapped_column(String(64))
+    seed: Mapped[int | None] = mapped_column(BigInteger)
+    code_version: Mapped[str] = mapped_column(String(64), default="")
+    device: Mapped[str | None] = mapped_column(String(255))  # the one that made it
+    job_id: Mapped[str | None] = mapped_column(String(40), index=True)  # the first job that made it
+    primary_network: Mapped[str | None] = mapped_column(String(64))  # whose accuracy will stand for the artifact
+    network: Mapped[str | None] = mapped_column(String(64))  # the same, once that evaluation has succeeded
+    accuracy: Mapped[float | None]
+    accuracy_std: Mapped[float | None]
+    created_at: Mapped[datetime] = mapped_column(default=utc_now)
+    deleted_at: Mapped[datetime | None]
+
+    @property
+    def ratio(self) -> float | None:
+        """Synthetic images over real training images, where both are known."""
+        if self.ipc is None or not self.train_images:
+            return None
+        return self.ipc * self.num_classes / self.train_images
+
+
+class ArtifactClass(Base):
+    """A class that an artifact holds, so that artifacts can be found by it."""
+
+    __tablename__ = "artifact_classes"
+    __table_args__ = (Index(None, "name", "artifact_id"),)
+
+    artifact_id: Mapped[str] = mapped_column(ForeignKey("artifacts.id", ondelete="CASCADE"), primary_key=True)
+    index: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    name: Mapped[str] = mapped_column(String(255))
+
+
+class Evaluation(Leased, Base):
+    """One artifact's score on one network under one training recipe."""
+
+    __tablename__ = "evaluations"
+    __table_args__ = (
+        UniqueConstraint("artifact_id", "network", "config_digest"),
+        Index(None, "state", "priority", "id"),
+        Index(None, "state", "lease_until"),
+    )
+
+    id: Mapped[str] = mapped_column(String(40), primary_key=True)
+    artifact_id: Mapped[str] = mapped_column(ForeignKey("artifacts.id", ondelete="CASCADE"))
+    network: Mapped[str] = mapped_column(String(64))
+    config: Mapped[Json]  # the recipe's evaluation without its networks
+    config_digest: Mapped[str] = mapped_column(String(64))
+    seed: Mapped[int] = mapped_column(BigInteger, default=0)
+    result: Mapped[Json | None]
+    baseline_key: Mapped[str | None] = mapped_column(String(64))
+    accuracy: Mapped[float | None]
+    accuracy_std: Mapped[float | None]
+
+
+class Baseline(Base):
+    """Accuracies of random, centroid and full real data, measured once for each key and used again."""
+
+    __tablename__ = "baselines"
+
+    key: Mapped[str] = mapped_column(String(64), primary_key=True)
+    values: Mapped[Json]
+    created_at: Mapped[datetime] = mapped_column(default=utc_now)
+
+
+class Alias(Base):
+    """A movable name of an artifact."""
+
+    __tablename__ = "aliases"
+
+    name: Mapped[str] = mapped_column(String(96), primary_key=True)
+    artifact_id: Mapped[str] = mapped_column(ForeignKey("artifacts.id"), index=True)
+    created_at: Mapped[datetime] = mapped_column(default=utc_now)
+    updated_at: Mapped[datetime] = mapped_column(default=utc_now, onupdate=utc_now)
+
+
+class Dataset(Base):
+    """A registered dataset: facts here, its npz in the store under `blob_digest`."""
+
+    __tablename__ = "datasets"
+
+    id: Mapped[str] = mapped_column(String(40), primary_key=True)
+    name: Mapped[str] = mapped_column(String(96))  # as it was written
+    key: Mapped[str] = mapped_column(String(96), unique=True)  # in lower case: names differ by more than case
+    digest: Mapped[str] = mapped_column(String(64))  # of the arrays
+    blob_digest: Mapped[str] = mapped_column(String(64))  # of the file
+    num_bytes: Mapped[int] = mapped_column(BigInteger)
+    facts: Mapped[Json]  # shape, classes, train_counts, test, mean, std, licence …
+    created_at: Mapped[datetime] = mapped_column(default=utc_now)
+
+
+class Blob(Base):
+    """A blob in the store that some row has named, so that what nothing names any more can be swept."""
+
+    __tablename__ = "blobs"
+
+    digest: Mapped[str] = mapped_column(String(64), primary_key=True)
+    num_bytes: Mapped[int] = mapped_column(BigInteger)
+    named_at: Mapped[datetime] = mapped_column(default=utc_now, index=True)
+
+
+class IdempotencyKey(Base):
+    """What a request was answered, so that its repetition is answered the same. No status: still in flight."""
+
+    __tablename__ = "idempotency_keys"
+
+    scope: Mapped[str] = mapped_column(String(128), primary_key=True)
+    key: Mapped[str] = mapped_column(String(255), primary_key=True)
+    body_digest: Mapped[str] = mapped_column(String(64))
+    status: Mapped[int | None]
+    headers: Mapped[Json | None]
+    body: Mapped[Json | None]
+    created: Mapped[float] = mapped_column(index=True)  # epoch seconds by the database's clock
+
+
+class Worker(Base):
+    """A worker process and its last sign of life."""
+
+    __tablename__ = "workers"
+
+    id: Mapped[str] = mapped_column(String(255), primary_key=True)
+    device: Mapped[str] = mapped_column(String(255))
+    hostname: Mapped[str] = mapped_column(String(255))
+    pid: Mapped[int]
+    heartbeat: Mapped[float] = mapped_column(index=True)
+    started_at: Mapped[datetime] = mapped_column(default=utc_now)

@@ -1,0 +1,72 @@
+"""Which workers there are. A worker is live while its last sign of life is younger than LIVE_SECONDS."""
+
+from collections.abc import Collection, Sequence
+
+from sqlalchemy import delete, func, select, update
+from sqlalchemy.orm import Session
+
+from registry.clock import database_now
+from registry.models import Evaluation, Job, State, Worker
+
+LIVE_SECONDS = 60.0
+FORGET_SECONDS = 24 * 3600.0
+
+
+def beat_worker(session: Session, *, worker: str, device: str, hostname: str, pid: int) -> None:
+    """Record a sign of life of the worker with this id; the first one introduces it.
+
+    Workers unheard of for a day are forgotten on the way.
+    """
+    session.execute(delete(Worker).where(Worker.heartbeat < database_now() - FORGET_SECONDS))
+    values = {"device": device, "hostname": hostname, "pid": pid, "heartbeat": database_now()}
+    known = session.scalar(update(Worker).where(Worker.id == worker).values(**values).returning(Worker.id))
+    if known is None:
+        session.add(Worker(id=worker, **values))
+        session.flush()
+
+
+def list_workers(session: Session, *, live_seconds: float = LIVE_SECONDS) -> Sequence[Worker]:
+    """The live workers, by id."""
+    live = Worker.heartbeat >= database_now() - live_seconds
+    return session.scalars(select(Worker).where(live).order_by(Worker.id)).all()
+
+
+def forget_worker(session: Session, *, worker: str) -> None:
+    """Strike a worker that has stopped cleanly off the list at once; an unknown one is no error."""
+    session.execute(delete(Worker).where(Worker.id == worker))
+
+
+def in_hand(session: Session, *, worker: str) -> list[str]:
+    """The ids of the jobs and evaluations this worker holds."""
+    held: list[str] = []
+    for model in (Job, Evaluation):
+        held += session.scalars(
+            select(model.id).where(model.state == State.RUNNING, model.worker == worker).order_by(model.id)
+        )
+    return held
+
+
+def count_idle(session: Session) -> int:
+    """How many live workers hold nothing, supposing that each holds one thing at a time."""
+    live = select(func.count()).select_from(Worker).where(Worker.heartbeat >= database_now() - LIVE_SECONDS)
+    busy = sum(
+        session.scalar(select(func.count()).select_from(model).where(model.state == State.RUNNING)) or 0
+        for model in (Job, Evaluation)
+    )
+    return max(0, (session.scalar(live) or 0) - busy)
+
+
+def lost_children(session: Session, *, worker: str, alive_pids: Collection[int]) -> list[str]:
+    """End at once the leases that this worker's dead children hold; the next sweep queues what they had.
+
+    The worker's main process calls it with the pids of its living children: it knows of a death long before the lease
+    runs out. Returns the ids of the jobs and evaluations concerned.
+    """
+    lost: list[str] = []
+    for model in (Job, Evaluation):
+        dead = model.worker_pid.is_not(None) & model.worker_pid.not_in(alive_pids)
+        ended = update(model).where(model.state == State.RUNNING, model.worker == worker, dead)
+        lost += session.scalars(
+            ended.values(lease_until=0.0).returning(model.id), execution_options={"synchronize_session": False}
+        )
+    return lost

@@ -1,0 +1,127 @@
+"""A job's story as Server-Sent Events."""
+
+import threading
+from typing import Any
+
+import pytest
+from fastapi.testclient import TestClient
+
+from app.services import Services
+from registry import jobs
+from registry.models import EventKind
+from tests.unit.app.catalog import RECIPE
+from tests.unit.app.conftest import Published, pointers, problem
+
+
+def parse(text: str) -> list[dict[str, str]]:
+    """The events of a stream: their `id`, `event` and `data`."""
+    blocks = [block for block in text.split("\n\n") if block and not block.startswith(":")]
+    return [dict(line.split(": ", 1) for line in block.split("\n")) for block in blocks]
+
+
+def record(services: Services, job_id: str, *, kind: EventKind, **data: Any) -> None:
+    with services.database.write() as session:
+        assert jobs.record_event(session, job_id, attempt=1, kind=kind, data=data) is not None
+
+
+@pytest.fixture
+def running(client: TestClient, services: Services) -> str:
+    job_id = client.post("/v1/jobs", json=RECIPE).json()["id"]
+    with services.database.write() as session:
+        jobs.claim(session, job_id, worker="w", device="cpu", lease_seconds=60)
+    return job_id
+
+
+def end(services: Services, job_id: str) -> None:
+    with services.database.write() as session:
+        jobs.fail(session, job_id, attempt=1, error={"code": "x", "title": "X", "detail": "y"})
+
+
+def test_the_story_of_a_job_that_has_ended_is_told_whole(client: TestClient, published: Published) -> None:
+    response = client.get(f"/v1/jobs/{published.job_id}/events")
+
+    told = parse(response.text)
+    assert response.headers["content-type"].startswith("text/event-stream")
+    assert response.headers["x-accel-buffering"] == "no"
+    assert [event["id"] for event in told] == ["1", "2", "3"]
+    assert {event["event"] for event in told} == {"state"}
+    assert '"state":"succeeded"' in told[-1]["data"].replace(" ", "")
+    assert published.id in told[-1]["data"]
+
+
+def test_the_story_goes_on_after_the_last_event_that_arrived(client: TestClient, published: Published) -> None:
+    response = client.get(f"/v1/jobs/{published.job_id}/events", headers={"Last-Event-ID": "2"})
+    assert [event["id"] for event in parse(response.text)] == ["3"]
+    response = client.get(f"/v1/jobs/{published.job_id}/events", headers={"Last-Event-ID": "99"})
+    assert parse(response.text) == []
+
+
+def test_a_stream_follows_a_running_job_to_its_end(client: TestClient, services: Services, running: str) -> None:
+    record(services, running, kind=EventKind.PROGRESS, step=1, loss=0.5)
+
+    def later() -> None:
+        record(services, running, kind=EventKind.LOG, message="nearly there")
+        end(services, running)
+
+    timer = threading.Timer(0.2, later)
+    timer.start()
+    told = parse(client.get(f"/v1/jobs/{running}/events").text)
+    timer.join()
+
+    assert [event["event"] for event in told] == ["state", "state", "progress", "log", "state"]
+    assert '"at"' in told[2]["data"]
+
+
+def test_more_events_than_one_look_takes_are_all_told(
+    client: TestClient, services: Services, running: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("app.jobs.events.BATCH", 2)
+    for step in range(4):
+        record(services, running, kind=EventKind.PROGRESS, step=step)
+    end(services, running)
+    told = parse(client.get(f"/v1/jobs/{running}/events").text)
+    assert [event["id"] for event in told] == [str(n) for n in range(1, 8)]
+
+
+def test_an_idle_stream_is_kept_open_with_pings(
+    client: TestClient, services: Services, running: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("fastapi.routing._PING_INTERVAL", 0.05)
+    timer = threading.Timer(0.3, end, (services, running))
+    timer.start()
+    text = client.get(f"/v1/jobs/{running}/events").text
+    timer.join()
+    assert ": ping\n\n" in text
+
+
+def test_a_stream_holds_no_connection_while_it_waits(client: TestClient, services: Services, running: str) -> None:
+    held: list[int] = []
+
+    def look() -> None:
+        held.append(services.database._engine.pool.checkedout())
+        end(services, running)
+
+    timer = threading.Timer(0.25, look)
+    timer.start()
+    services.settings = services.settings.model_copy(update={"event_poll_seconds": 0.4})
+    client.get(f"/v1/jobs/{running}/events")
+    timer.join()
+    assert held == [0]
+
+
+def test_a_service_that_stops_lets_its_streams_go(client: TestClient, services: Services, running: str) -> None:
+    timer = threading.Timer(0.1, services.stopping.set)
+    timer.start()
+    told = parse(client.get(f"/v1/jobs/{running}/events").text)
+    timer.join()
+    assert len(told) == 2
+
+
+@pytest.mark.parametrize("value", ["x", "-1", "1.5", "9" * 30])
+def test_a_wrong_last_event_id_is_named(client: TestClient, running: str, value: str) -> None:
+    response = client.get(f"/v1/jobs/{running}/events", headers={"Last-Event-ID": value})
+    assert pointers(response) == ["/header/last-event-id"]
+
+
+def test_the_events_of_an_unknown_job_are_a_404_and_no_stream(client: TestClient) -> None:
+    problem(client.get(f"/v1/jobs/job_{'0' * 32}/events"), 404)

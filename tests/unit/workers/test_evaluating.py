@@ -1,0 +1,137 @@
+"""From a wake-up to a measured artifact, with a measurement that does as the test says."""
+
+import time
+from collections.abc import Callable
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from registry import evaluations, jobs
+from registry.models import Evaluation
+from tests.unit.workers.conftest import Workplace
+from tests.unit.workers.test_child import HEADER
+from workers import child, sources
+from workers.distill import evaluate as measuring
+from workers.distill.errors import LabError
+
+BASELINES: dict[str, Any] = {
+    name: {"mean": 0.2, "std": 0.0, "values": [0.2], "bytes": 8, "images": 2} for name in ("random", "centroid", "full")
+}
+
+
+class Measurement:
+    """Stands for `evaluate.evaluate`."""
+
+    def __init__(self) -> None:
+        self.given: list[dict[str, Any]] = []
+        self.meanwhile: Callable[[], None] = lambda: None
+
+    def __call__(
+        self, content: bytes, real: Any, *, on_progress: Callable[[float], None], **given: Any
+    ) -> dict[str, Any]:
+        self.given.append({"content": content, **given})
+        on_progress(0.5)
+        self.meanwhile()
+        on_progress(1.0)
+        score = {"mean": 0.9, "std": 0.01, "values": [0.89, 0.91]}
+        return {"distilled": {"hard": score}, **BASELINES, "baseline_key": "k" * 64}
+
+
+@pytest.fixture
+def measurement(monkeypatch: pytest.MonkeyPatch) -> Measurement:
+    measurement = Measurement()
+    monkeypatch.setattr(measuring, "evaluate", measurement)
+    monkeypatch.setattr(measuring, "baseline_key_of", lambda *_, **__: "k" * 64)
+    monkeypatch.setattr(sources, "resolve", lambda *_, **__: SimpleNamespace())
+    return measurement
+
+
+@pytest.fixture
+def evaluation_id(workplace: Workplace) -> str:
+    """A finished job's only evaluation, queued."""
+    return finish_job(workplace)
+
+
+def finish_job(workplace: Workplace, **recipe: Any) -> str:
+    job_id = workplace.submit(**recipe)
+    claim = workplace.claim(job_id)
+    digest = workplace.store.put(f"artifact {recipe}".encode())
+    publication = jobs.Publication(digest=digest, content_bytes=8, payload_bytes=8, kind="images", header=HEADER)
+    with workplace.database.write() as session:
+        artifact = jobs.finish(session, job_id, attempt=claim.attempt, publication=publication)
+        assert artifact is not None
+        return evaluations.of_artifact(session, artifact.id)[0].id
+
+
+def found(workplace: Workplace, evaluation_id: str) -> Evaluation:
+    with workplace.database.read() as session:
+        return evaluations.get(session, evaluation_id)
+
+
+def test_an_evaluation_is_measured_and_recorded(
+    workplace: Workplace, measurement: Measurement, evaluation_id: str
+) -> None:
+    child.evaluate(workplace.bench, evaluation_id=evaluation_id)
+    row = found(workplace, evaluation_id)
+    assert (row.state, row.accuracy, row.accuracy_std, row.progress) == ("succeeded", 0.9, 0.01, 1.0)
+    assert measurement.given[0]["content"].startswith(b"artifact")
+    assert (measurement.given[0]["network"], measurement.given[0]["seed"]) == ("mlp", 3)
+    assert measurement.given[0]["baselines"] is None
+
+
+def test_baselines_are_measured_once(workplace: Workplace, measurement: Measurement, evaluation_id: str) -> None:
+    child.evaluate(workplace.bench, evaluation_id=evaluation_id)
+    second = finish_job(workplace, seed=4)
+    child.evaluate(workplace.bench, evaluation_id=second)
+    assert measurement.given[1]["baselines"] == BASELINES
+
+
+def test_a_failed_measurement_says_why_and_leaves_the_artifact(
+    workplace: Workplace, measurement: Measurement, evaluation_id: str
+) -> None:
+    def fail() -> None:
+        raise LabError("the network does not fit the images; choose another")
+
+    measurement.meanwhile = fail
+    child.evaluate(workplace.bench, evaluation_id=evaluation_id)
+    row = found(workplace, evaluation_id)
+    assert row.state == "failed"
+    assert row.error == {
+        "code": "lab_error",
+        "title": "The job could not go on",
+        "detail": "the network does not fit the images; choose another",
+    }
+
+
+def test_a_stopped_worker_gives_the_evaluation_back(
+    workplace: Workplace, measurement: Measurement, evaluation_id: str
+) -> None:
+    def stop() -> None:
+        workplace.bench.stop_signal.ring(stop=True)
+        time.sleep(0.2)
+
+    measurement.meanwhile = stop
+    child.evaluate(workplace.bench, evaluation_id=evaluation_id)
+    row = found(workplace, evaluation_id)
+    assert (row.state, row.lost, row.worker_pid) == ("queued", 0, None)
+
+
+def test_one_that_someone_else_holds_now_is_left_without_a_word(
+    workplace: Workplace, measurement: Measurement, evaluation_id: str
+) -> None:
+    def lose() -> None:
+        with workplace.database.write() as session:
+            evaluations.release(session, evaluation_id, attempt=1)
+            evaluations.claim(session, evaluation_id, worker="other", device="cpu", lease_seconds=60)
+        time.sleep(0.2)
+
+    measurement.meanwhile = lose
+    child.evaluate(workplace.bench, evaluation_id=evaluation_id)
+    row = found(workplace, evaluation_id)
+    assert (row.state, row.worker, row.attempt, row.result) == ("running", "other", 2, None)
+
+
+def test_a_wake_up_for_one_that_is_gone_is_quietly_answered(workplace: Workplace, measurement: Measurement) -> None:
+    child.evaluate(workplace.bench, evaluation_id="eval_unknown")
+    assert measurement.given == []

@@ -1,0 +1,141 @@
+"""`python -m workers`: one worker for one device, until SIGTERM.
+
+A stop gives the running job back rather than wait hours for it: the child is told by a signal, takes a snapshot and
+releases the job, and only then does Celery's own warm stop begin.
+"""
+
+import argparse
+import os
+import sys
+import threading
+import time
+import warnings
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from celery import signals
+from celery.exceptions import WorkerTerminate
+from celery.platforms import SecurityWarning
+from celery.worker import state
+
+from registry.queue import Queue, Waker
+from registry.session import Database
+from workers import celery_app, identity, logs, wakeups
+from workers.keeper import Keeper
+from workers.settings import WorkerSettings
+from workers.stop_signal import SIGNAL
+
+#: Beyond the child's own grace: the release itself, and the process's end.
+SETTLING_SECONDS = 1.5
+#: What Celery may take to put its own things in order after that.
+CELERY_SECONDS = 1.5
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the worker. Returns the exit status."""
+    parser = argparse.ArgumentParser(prog="python -m workers", description="Run one worker, for one device.")
+    parser.add_argument("--device", help="torch device such as cpu or cuda:1 (DISTILLED_DEVICE)")
+    given = parser.parse_args(arguments)
+    if given.device:
+        os.environ["DISTILLED_DEVICE"] = given.device  # the children read the environment
+    settings = WorkerSettings()
+    worker = identity.worker_name(os.getpid())
+    os.environ[celery_app.NAME] = worker
+    logs.configure(settings.log_level)
+    # Celery warns of root because pickled messages would then be deadly; ours are JSON.
+    warnings.filterwarnings("ignore", category=SecurityWarning)
+    # Opened first: it makes the folders of an embedded queue.
+    process = Main(settings, queue=Queue.open(settings), worker=worker)
+    process.connect()
+    app = celery_app.make_app(settings)
+    app.loader.is_due = process.is_due
+    celery_worker: Any = app.Worker(
+        hostname=worker,
+        concurrency=1,
+        loglevel=settings.log_level,
+        without_gossip=True,
+        without_mingle=True,
+        quiet=True,
+    )
+    try:
+        celery_worker.start()
+    finally:
+        process.close()
+    return int(celery_worker.exitcode or 0)
+
+
+class Main:
+    """The main process: its keeper, and how it stops."""
+
+    def __init__(self, settings: WorkerSettings, *, queue: Waker, worker: str) -> None:
+        self._settings, self._queue, self._worker = settings, queue, worker
+        self._database = Database(settings.database_url)
+        self._pool: Any = None
+        self._keeper: Keeper | None = None
+
+    def is_due(self, task: str) -> bool:
+        """Whether a wake-up for this task is still of use."""
+        return wakeups.is_anything_queued(self._database, task)
+
+    def connect(self) -> None:
+        """Hear of Celery's comings and goings."""
+        pairs: list[tuple[Any, Callable[..., None]]] = [
+            (signals.setup_logging, celery_app.keep_logging),
+            (signals.worker_ready, self._on_ready),
+            (signals.worker_shutting_down, self._on_stop),
+        ]
+        for heard, handler in pairs:
+            heard.connect(handler, weak=False)
+
+    def _on_ready(self, *, sender: Any, **_told: Any) -> None:
+        self._pool = sender.pool
+        self._keeper = Keeper(
+            settings=self._settings,
+            database=self._database,
+            queue=self._queue,
+            worker=self._worker,
+            pid=os.getpid(),
+            child_pids=self._child_pids,
+        )
+        self._keeper.start()
+
+    def _on_stop(self, **_told: Any) -> None:
+        """Have the child give its job back, and wait for that here if nothing else would.
+
+        Runs inside the signal handler. Celery's threaded pool starts its children in a thread that ends as soon as
+        the stop begins, and the kernel kills a child with the thread that started it: it must be done by then.
+        """
+        os.environ[celery_app.STOPPING] = "1"
+        for pid in self._child_pids():
+            try:
+                os.kill(pid, SIGNAL)
+            except ProcessLookupError:
+                continue
+        if self._pool is None or not self._pool.options.get("threads", True):
+            return  # the evented pool starts its children in this thread and waits for them by itself
+        deadline = time.monotonic() + self._settings.stop_grace_seconds + SETTLING_SECONDS
+        while state.active_requests and time.monotonic() < deadline:
+            time.sleep(0.05)
+        self.close()
+        # Nothing of worth is in the pool any more. Raised here it ends Celery's wait for messages at once, and does not
+        # wait for the next child to be born before that may go. The timer cuts the pool's own wait for lost results.
+        timer = threading.Timer(CELERY_SECONDS, os._exit, [0])
+        timer.daemon = True
+        timer.start()
+        raise WorkerTerminate(0)
+
+    def close(self) -> None:
+        """Say goodbye to the registry."""
+        keeper, self._keeper = self._keeper, None
+        if keeper is not None:
+            keeper.stop()
+
+    def _child_pids(self) -> list[int]:
+        try:
+            return [pid for pid in self._pool.info["processes"] if pid]
+        except AttributeError:  # before the pool has begun, and after it has ended
+            return []
+
+
+if __name__ == "__main__":
+    sys.exit(main())

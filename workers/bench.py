@@ -1,0 +1,39 @@
+"""What a task works with: settings, database, store, queue, device. Made once in each process and passed down."""
+
+from dataclasses import dataclass
+
+from registry.queue import Queue, Waker
+from registry.session import Database
+from registry.store import Store
+from workers.settings import WorkerSettings
+from workers.stop_signal import StopSignal
+
+
+@dataclass(frozen=True, kw_only=True)
+class Bench:
+    """A pool child's workplace. `worker` names the main process in the registry, `pid` is the child's own number."""
+
+    settings: WorkerSettings
+    database: Database
+    store: Store
+    queue: Waker
+    stop_signal: StopSignal
+    worker: str
+    pid: int
+    device: str
+    device_name: str
+
+
+def open_bench(settings: WorkerSettings, *, worker: str, pid: int, device: str, device_name: str) -> Bench:
+    """Open everything that the settings name."""
+    return Bench(
+        settings=settings,
+        database=Database(settings.database_url),
+        store=Store.open(settings.store_url),
+        queue=Queue.open(settings),
+        stop_signal=StopSignal(),
+        worker=worker,
+        pid=pid,
+        device=device,
+        device_name=device_name,
+    )

@@ -1,0 +1,184 @@
+"""What a pool child does: take a wake-up, claim what is due, run it, and leave the registry in order.
+
+Imports torch and the laboratory: the spawned child imports this module while it waits, so that a job starts at once.
+The main process of the worker never does.
+"""
+
+import os
+import socket
+from collections.abc import Callable
+from importlib import import_module
+
+import torch
+from structlog.contextvars import bound_contextvars
+
+import distilled
+from registry import evaluations, jobs, workers
+from registry.errors import QueueDown, RegistryError
+from workers import failures, logs, sources
+from workers.bench import Bench
+from workers.distill import loop
+from workers.evaluating import EvaluationReporter
+from workers.pulse import Leave, Pulse, Verdict
+from workers.reporting import JobReporter
+from workers.snapshotting import SnapshotKeeper
+
+#: A job that is no longer ours must not keep the device from the next one, nor end its own process in mid-thought.
+LOST_GRACE_SECONDS = 3.0
+
+
+def choose_device(wanted: str) -> tuple[str, str]:
+    """(torch device, name for people): what was asked for, else the first CUDA device, else the CPU."""
+    device = wanted or ("cuda" if torch.cuda.is_available() else "cpu")
+    if torch.device(device).type != "cuda":
+        return device, device
+    return device, f"{device} ({torch.cuda.get_device_name(device)})"
+
+
+def use_threads(count: int) -> None:
+    """Let torch use so many CPU threads; 0 leaves it at all cores."""
+    if count:
+        torch.set_num_threads(count)
+
+
+def warm_up() -> None:
+    """Do now what a job's first seconds would otherwise go to: the imports that torch and scikit-learn put off."""
+    import_module("sklearn.datasets")
+    torch.optim.Adam([torch.nn.Parameter(torch.zeros(1))])
+
+
+def introduce(bench: Bench) -> None:
+    """Tell the registry which device this worker has, which only a process with torch can know."""
+    try:
+        with bench.database.write() as session:
+            workers.beat_worker(
+                session, worker=bench.worker, device=bench.device_name, hostname=socket.gethostname(), pid=os.getppid()
+            )
+    except Exception:
+        # Of interest to people only; the jobs name their device themselves.
+        logs.get(__name__).warning("the device was not recorded", exc_info=True)
+
+
+def distil(bench: Bench, *, job_id: str) -> None:
+    """Run the job that is due, which need not be the one of the wake-up; come back when it is settled."""
+    with bench.database.write() as session:
+        claim = jobs.claim_next(
+            session,
+            worker=bench.worker,
+            worker_pid=bench.pid,
+            device=bench.device_name,
+            lease_seconds=bench.settings.lease_seconds,
+            prefer=job_id,
+        )
+    if claim is None:
+        logs.get(__name__).info("nothing is queued any more", woken_for=job_id)
+        return
+    keeper = SnapshotKeeper(claim, database=bench.database, store=bench.store)
+    reporter = JobReporter(claim, bench=bench, keeper=keeper)
+    with bound_contextvars(job_id=claim.job_id, request_id=claim.request_id, attempt=claim.attempt):
+        settled = _settle(bench, reporter, work=lambda pulse: _distil(bench, reporter, keeper, pulse))
+    if settled:
+        _wake_evaluations(bench, job_id=claim.job_id)
+
+
+def evaluate(bench: Bench, *, evaluation_id: str) -> None:
+    """Measure the artifact of the evaluation that is due; come back when it is settled."""
+    with bench.database.write() as session:
+        claim = evaluations.claim_next(
+            session,
+            worker=bench.worker,
+            worker_pid=bench.pid,
+            device=bench.device_name,
+            lease_seconds=bench.settings.lease_seconds,
+            prefer=evaluation_id,
+        )
+    if claim is None:
+        logs.get(__name__).info("nothing is queued any more", woken_for=evaluation_id)
+        return
+    reporter = EvaluationReporter(claim, bench=bench)
+    with bound_contextvars(evaluation_id=claim.evaluation_id, request_id=claim.request_id, attempt=claim.attempt):
+        _settle(bench, reporter, work=reporter.measure)
+
+
+def _distil(bench: Bench, reporter: JobReporter, keeper: SnapshotKeeper, pulse: Pulse) -> None:
+    recipe = reporter.claim.recipe
+    real = sources.resolve(
+        recipe["dataset"],
+        database=bench.database,
+        store=bench.store,
+        data_dir=bench.settings.data_dir,
+        download=bench.settings.download,
+    )
+    pulse.check(at_snapshot=True)
+    reporter.train_images = sum(real.train_counts)
+    resume = keeper.load()
+    for event in loop.run(
+        recipe,
+        real,
+        device=bench.device,
+        resume=resume,
+        code_version=distilled.__version__,
+        snapshot_every=bench.settings.snapshot_every,
+    ):
+        reporter.take(event, pulse=pulse)
+
+
+def _settle(bench: Bench, reporter: JobReporter | EvaluationReporter, *, work: Callable[[Pulse], None]) -> bool:
+    """Do the work under a pulse and settle however it ends. True: it ended well."""
+    log = logs.get(__name__)
+    log.info("starts", device=bench.device_name)
+    try:
+        with _pulse(bench, reporter) as pulse:
+            work(pulse)
+    except Leave as leave:
+        log.info("left", verdict=str(leave.verdict))
+        reporter.leave(leave.verdict)
+        return False
+    except Exception as error:
+        failure = failures.describe(error)
+        log.exception("failed", code=failure["code"])
+        reporter.fail(failure)
+        return False
+    log.info("succeeded")
+    return True
+
+
+def _pulse(bench: Bench, reporter: JobReporter | EvaluationReporter) -> Pulse:
+    settings = bench.settings
+
+    def give_up(verdict: Verdict) -> None:
+        """The step hangs: settle what it held and end the process, which is what frees the device."""
+        try:
+            logs.get(__name__).warning("did not leave in time; the process is ended", verdict=str(verdict))
+            reporter.leave(verdict)
+        finally:
+            os._exit(0)
+
+    return Pulse(
+        beat=reporter.beat,
+        peek=reporter.peek,
+        give_up=give_up,
+        stop_signal=bench.stop_signal,
+        heartbeat_seconds=settings.heartbeat_seconds,
+        poll_seconds=settings.cancel_poll_seconds,
+        lease_seconds=settings.lease_seconds,
+        grace_seconds={
+            Verdict.CANCEL: settings.cancel_grace_seconds,
+            Verdict.STOP: settings.stop_grace_seconds,
+            Verdict.LOST: LOST_GRACE_SECONDS,
+        },
+    )
+
+
+def _wake_evaluations(bench: Bench, *, job_id: str) -> None:
+    """Wake a worker for each evaluation of the new artifact. One that is not woken is swept up later."""
+    try:
+        with bench.database.read() as session:
+            artifact_id = jobs.get(session, job_id).artifact_id
+            queued = evaluations.of_artifact(session, artifact_id) if artifact_id else []
+        for evaluation in queued:
+            bench.queue.wake_evaluation(evaluation.id)
+            with bench.database.write() as session:
+                evaluations.woken(session, evaluation.id)
+    except (QueueDown, RegistryError) as error:
+        logs.get(__name__).warning("the evaluations were not woken; the sweep will", error=str(error))

@@ -1,0 +1,124 @@
+"""The catalog: everything a recipe may say, as plain data, from the laboratory's own declarations.
+
+The front end cannot import the laboratory, so it reads the same thing from `app/catalog.json`, which
+`python -m workers.distill.catalog` writes and a contract test keeps current.
+"""
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+from distilled.knobs import schema
+from distilled.parametrizations.base import PARAMETRIZATIONS, parametrization_class
+from workers.distill import networks, selection
+from workers.distill.data import DATASETS
+from workers.distill.evaluate import EvaluationConfig
+from workers.distill.objectives.base import OBJECTIVES, objective_class
+from workers.distill.presets import PRESETS
+
+#: Where the front end reads it, from the root of a checkout.
+PATH = Path("app/catalog.json")
+#: Combinations that cannot work: dotted field -> value, and why. The last field is the one that is blamed.
+CONFLICTS: list[dict[str, Any]] = []
+RECIPE: dict[str, Any] = {
+    "type": "object",
+    "additionalProperties": False,
+    "required": ["dataset"],
+    "properties": {
+        "dataset": {"type": "string", "description": "name of the data set to distil"},
+        "method": {"type": "string", "description": "preset that fills in the rest", "enum": sorted(PRESETS)},
+        "ipc": {"type": "integer", "description": "budget: images per class", "minimum": 1, "maximum": 100000},
+        "ratio": {
+            "type": "number",
+            "description": "budget: share of the training images",
+            "exclusiveMinimum": 0,
+            "maximum": 1,
+        },
+        "bytes": {
+            "type": "integer",
+            "description": "budget: size of the stored tensors",
+            "unit": "bytes",
+            "minimum": 1,
+            "maximum": 2**40,
+        },
+        "seed": {
+            "type": "integer",
+            "description": "seed of the run",
+            "default": 0,
+            "minimum": 0,
+            "maximum": 2**53 - 1,
+        },
+        "steps": {
+            "type": "integer",
+            "description": "optimisation steps",
+            "unit": "steps",
+            "minimum": 1,
+            "maximum": 10**7,
+        },
+        "parametrization": {"type": "object", "description": "what is learnt and stored"},
+        "objective": {"type": "object", "description": "what is minimised"},
+        "selection": {"type": "object", "description": "which real images start it, and which each step sees"},
+        "penalties": {"type": "array", "description": "what else is added to the loss", "default": []},
+        "evaluation": {"type": "object", "description": "on which networks the result is measured, and how"},
+        "base_artifact": {"type": "string", "description": "artifact to continue from"},
+        "priority": {
+            "type": "integer",
+            "description": "higher goes first; it changes nothing of the result",
+            "default": 0,
+            "minimum": -100,
+            "maximum": 100,
+        },
+        "webhook": {"type": "string", "description": "address told when the job ends"},
+    },
+}
+
+
+def build() -> dict[str, Any]:
+    """The catalog as JSON-able data."""
+    parametrizations = {kind: parametrization_class(kind) for kind in PARAMETRIZATIONS}
+    objectives = {kind: objective_class(kind) for kind in OBJECTIVES}
+    return {
+        "version": 1,
+        "presets": PRESETS,
+        "parametrizations": {
+            kind: {"summary": _first_line(made), "schema": schema(made.Config)}
+            for kind, made in parametrizations.items()
+        },
+        "objectives": {
+            kind: {"summary": made.summary, "source": made.source, "schema": schema(made.Config)}
+            for kind, made in objectives.items()
+        },
+        "selections": {
+            "start": {name: {"summary": sentence} for name, (_, sentence) in selection.STARTS.items()},
+            "batches": {name: {"summary": sentence} for name, sentence in selection.BATCHES.items()},
+        },
+        "penalties": {},
+        "networks": networks.PATTERNS,
+        "evaluation": {"networks": ["convnet3"], "schema": schema(EvaluationConfig)},
+        "recipe": {"schema": RECIPE},
+        "conflicts": CONFLICTS,
+        "datasets": DATASETS,
+    }
+
+
+def _first_line(made: type) -> str:
+    return (made.__doc__ or "").strip().splitlines()[0]
+
+
+def dumps(catalog: dict[str, Any]) -> str:
+    """The catalog as the text of its file."""
+    return json.dumps(catalog, indent=1, sort_keys=True, ensure_ascii=False) + "\n"
+
+
+def main(arguments: list[str]) -> int:
+    """Write the catalog's file, or with --check say whether it is current (exit code 1 if it is not)."""
+    current = dumps(build())
+    if "--check" in arguments:
+        return int(not PATH.exists() or PATH.read_text(encoding="utf-8") != current)
+    PATH.write_text(current, encoding="utf-8")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,72 @@
+"""Real images as the laboratory sees them: bytes, labels, and the space they are standardised into."""
+# Shapes: N images, C channels, H height, W width, K classes.
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from hashlib import sha256
+
+import torch
+from torch import Tensor
+
+from distilled.images import from_bytes, standardise
+from distilled.parametrizations.base import ImageSpace
+
+#: One image in so many of each class is held out of the train split for validation.
+HELD_OUT_OF = 10
+
+
+@dataclass(frozen=True, kw_only=True)
+class RealData:
+    """A data set in memory. Pixels are uint8 [N, H, W, C], labels int64 [N].
+
+    `train` is what may be learnt from; `val` is a tenth of each class held out of it (or the source's own), and is all
+    that a choice may look at; `test` is looked at once, at the end. digest: sha256 (hex) over the source's arrays.
+    """
+
+    name: str
+    space: ImageSpace
+    train_bytes_NHWC: Tensor
+    train_labels_N: Tensor
+    val_bytes_NHWC: Tensor
+    val_labels_N: Tensor
+    test_bytes_NHWC: Tensor
+    test_labels_N: Tensor
+    digest: str
+    licence: str
+
+    def images_NCHW(self, bytes_NHWC: Tensor) -> Tensor:
+        """Bytes of this data set as standardised float32 images."""
+        return standardise(from_bytes(bytes_NHWC), mean=self.space.mean, std=self.space.std)
+
+    def train_images_NCHW(self) -> Tensor:
+        return self.images_NCHW(self.train_bytes_NHWC)
+
+    def val_images_NCHW(self) -> Tensor:
+        return self.images_NCHW(self.val_bytes_NHWC)
+
+    def test_images_NCHW(self) -> Tensor:
+        return self.images_NCHW(self.test_bytes_NHWC)
+
+    @property
+    def train_counts(self) -> tuple[int, ...]:
+        """Images of each class in `train`, the held-out tenth no longer among them."""
+        return tuple(torch.bincount(self.train_labels_N, minlength=self.space.num_classes).tolist())
+
+
+def held_out(counts: Sequence[int]) -> tuple[int, ...]:
+    """How many images of each class are held out for validation; a class of fewer than ten keeps them all."""
+    return tuple(count // HELD_OUT_OF for count in counts)
+
+
+def pick(labels_N: Tensor, counts: Sequence[int], *, name: str) -> Tensor:
+    """A bool mask [N] of `counts[k]` images of each class k, the same for ever.
+
+    The order of a class is that of sha256(name, position), so that neither a run's seed nor a library's version can
+    move an image from one side to the other.
+    """
+    mask_N = torch.zeros(len(labels_N), dtype=torch.bool)
+    for k, count in enumerate(counts):
+        places: list[int] = (labels_N == k).nonzero().flatten().tolist()
+        ordered = sorted(places, key=lambda place: sha256(f"{name}/{place}".encode()).digest())
+        mask_N[ordered[:count]] = True
+    return mask_N

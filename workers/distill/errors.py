@@ -1,0 +1,20 @@
+"""What can go wrong in the laboratory, beyond a bad recipe.
+
+* LabError
+  - NotFinite
+  - DatasetUnavailable      (raised by `workers.distill.data`)
+"""
+
+from distilled.errors import DistilledError
+
+
+class LabError(DistilledError):
+    """The distillation could not go on."""
+
+
+class NotFinite(LabError):
+    """The loss is not a finite number any more; lower `objective.learning_rate`."""
+
+
+class DatasetUnavailable(LabError):
+    """The data set is neither on disk nor could it be downloaded; upload it, or put it into the data folder."""

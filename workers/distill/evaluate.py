@@ -1,0 +1,183 @@
+"""What a distilled set is worth: test accuracy of fresh networks, beside random images, centroids and full data.
+
+One training recipe, the same seeds, initialisations and orders for all four, networks in evaluation mode, the last
+step, the whole test split looked at once. Hard and soft labels are measured apart and never mixed.
+"""
+# Shapes: N images, C channels, H height, W width, K classes.
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict
+from functools import partial
+from typing import Any
+
+from torch import Tensor
+
+from distilled.files import open_artifact
+from distilled.images import standardise, to_pixels
+from distilled.manifest import digest_json
+from distilled.parametrizations.base import ImageSpace
+from workers.distill import baselines as real_sets
+from workers.distill import networks
+from workers.distill.augment import operations_for
+from workers.distill.data import RealData
+from workers.distill.rng import Rng
+from workers.distill.scores import hlr, ior, summary
+from workers.distill.training import EvaluationConfig, TrainingSet, accuracies, train
+
+__all__ = ["EvaluationConfig", "baseline_key", "baseline_key_of", "evaluate"]
+
+#: Counts up when the baselines' rules change, so that baselines measured under other rules are not taken for ours.
+RULES = 1
+#: Pixels in one step of all networks side by side; beyond it they are trained in turns, to bound memory.
+MAX_PIXELS_AT_ONCE = {"cpu": 2**19, "cuda": 2**22}
+
+
+def evaluate(
+    content: bytes,
+    real: RealData,
+    *,
+    network: str,
+    config: EvaluationConfig,
+    seed: int,
+    device: str = "cpu",
+    baselines: Mapping[str, Any] | None = None,
+    on_progress: Callable[[float], None] | None = None,
+) -> dict[str, Any]:
+    """Measure an artifact file on one network. The answer is plain data; accuracies are in 0..1.
+
+    baselines: an earlier answer's `random`, `centroid` and `full` with the same `baseline_key`, taken over unmeasured.
+    on_progress: called with 0..1 after every step; what it raises ends the evaluation. Raises ArtifactError where the
+    content is no artifact, ValueError where the network cannot look at its images.
+    """
+    parametrization = open_artifact(content).parametrization
+    whole = parametrization.whole()
+    rng = Rng(seed).child("evaluate", network)
+    per_class = parametrization.num_bytes() / real.space.num_classes
+    images_NCHW = _in_space(whole.images_NCHW, of=parametrization.space, to=real.space)
+    sources = {"hard": [_of_images(images_NCHW, whole.labels_N, device)]}
+    if whole.soft:
+        sources["soft"] = [_of_images(images_NCHW, whole.targets, device)]
+    sizes: dict[str, dict[str, int]] = {}
+    if baselines is None:
+        for name, sets in _baseline_sets(real, per_class, repeats=config.repeats, rng=rng).items():
+            sources[name] = [_of_bytes(real, *one, device) for one in sets]
+            images = len(sets[0][1])
+            sizes[name] = {"bytes": images * real_sets.real_image_bytes(real.space), "images": images}
+    bench = _Bench(real, network=network, config=config, rng=rng, device=device)
+    told = _Progress(on_progress, total=sum(config.num_steps(len(sets[0])) for sets in sources.values()))
+    measured = {name: summary(bench.measure(sets, told=told)) for name, sets in sources.items()}
+    against = dict(baselines) if baselines is not None else {name: measured[name] | sizes[name] for name in sizes}
+    return {
+        "network": network,
+        "labels": "hard",
+        "recipe": asdict(config),
+        "repeats": config.repeats,
+        "distilled": {name: measured[name] for name in ("hard", "soft") if name in measured}
+        | {"bytes": parametrization.num_bytes(), "images": len(whole.targets)},
+        **against,
+        "hlr": hlr(against["full"], measured["hard"]),
+        "ior": ior(measured["hard"], against["random"]),
+        "baseline_key": baseline_key(real, network=network, config=config, seed=seed, bytes_per_class=per_class),
+    }
+
+
+def baseline_key(real: RealData, *, network: str, config: EvaluationConfig, seed: int, bytes_per_class: float) -> str:
+    """sha256 (hex) that two evaluations share exactly if their baselines are the same measurement."""
+    return digest_json(
+        {
+            "rules": RULES,
+            "dataset": real.digest,
+            "space": real.space.to_json(),
+            "network": network,
+            "config": asdict(config),
+            "seed": seed,
+            "images_per_class": list(real_sets.images_per_class(real, bytes_per_class)),
+        }
+    )
+
+
+def baseline_key_of(content: bytes, real: RealData, *, network: str, config: EvaluationConfig, seed: int) -> str:
+    """The baseline key of an artifact file's evaluation, before it is made."""
+    per_class = open_artifact(content).parametrization.num_bytes() / real.space.num_classes
+    return baseline_key(real, network=network, config=config, seed=seed, bytes_per_class=per_class)
+
+
+def _baseline_sets(
+    real: RealData, bytes_per_class: float, *, repeats: int, rng: Rng
+) -> dict[str, list[tuple[Tensor, Tensor]]]:
+    """(bytes_NHWC, labels_N) of each baseline: one for all repeats, but random images are drawn anew for each."""
+    counts = real_sets.images_per_class(real, bytes_per_class)
+    return {
+        "random": [real_sets.random_images(real, counts, rng=rng.child("random", r)) for r in range(repeats)],
+        "centroid": [real_sets.centroids(real, counts, rng=rng.child("centroid"))],
+        "full": [(real.train_bytes_NHWC, real.train_labels_N)],
+    }
+
+
+def _in_space(images_NCHW: Tensor, *, of: ImageSpace, to: ImageSpace) -> Tensor:
+    """Standardised images of one space in another: a data set may be known under two normalisations."""
+    if (of.mean, of.std) == (to.mean, to.std):
+        return images_NCHW
+    return standardise(to_pixels(images_NCHW, mean=of.mean, std=of.std), mean=to.mean, std=to.std)
+
+
+def _of_images(images_NCHW: Tensor, targets: Tensor, device: str) -> TrainingSet:
+    held_NCHW = images_NCHW.to(device)
+    return TrainingSet(images_at=lambda index_N: held_NCHW[index_N], targets=targets.to(device))
+
+
+def _of_bytes(real: RealData, bytes_NHWC: Tensor, targets: Tensor, device: str) -> TrainingSet:
+    """Bytes stay bytes until a batch needs them: CIFAR-10 is 138 MB so, and four times that as floats."""
+    held_NHWC = bytes_NHWC.to(device)
+    return TrainingSet(images_at=lambda index_N: real.images_NCHW(held_NHWC[index_N]), targets=targets.to(device))
+
+
+class _Bench:
+    """Everything that is the same for all sets that are compared."""
+
+    def __init__(self, real: RealData, *, network: str, config: EvaluationConfig, rng: Rng, device: str) -> None:
+        self.real, self.network, self.config, self.device = real, network, config, device
+        self.rngs = [rng.child("repeat", r) for r in range(config.repeats)]
+        self.test = _of_bytes(real, real.test_bytes_NHWC, real.test_labels_N, device)
+
+    def measure(self, sets: Sequence[TrainingSet], *, told: "_Progress") -> list[float]:
+        """Test accuracy of each repeat, trained on its own set, or on the only one."""
+        each = list(sets) if len(sets) > 1 else [sets[0]] * self.config.repeats
+        _, height, width = self.real.space.shape
+        at_once = MAX_PIXELS_AT_ONCE["cuda" if self.device.startswith("cuda") else "cpu"]
+        turn = max(1, at_once // (min(self.config.batch, len(each[0])) * height * width))
+        found: list[float] = []
+        for start in range(0, len(each), turn):
+            rngs = self.rngs[start : start + turn]
+            made = [
+                networks.make(
+                    self.network,
+                    space_shape=self.real.space.shape,
+                    num_classes=self.real.space.num_classes,
+                    rng=rng.child("network").generator(),
+                )
+                for rng in rngs
+            ]
+            nets = type(made[0]).side_by_side(made).to(self.device)
+            train(
+                nets,
+                each[start : start + turn],
+                self.config,
+                operations=operations_for(self.real.space),
+                rngs=rngs,
+                on_step=partial(told.add, len(rngs) / len(each)),
+            )
+            found += accuracies(nets, self.test.images_at, self.test.targets, copies=len(rngs))
+        return found
+
+
+class _Progress:
+    """Steps done of a known number, told as 0..1."""
+
+    def __init__(self, tell: Callable[[float], None] | None, *, total: int) -> None:
+        self._tell, self._total, self._done = tell, total, 0.0
+
+    def add(self, steps: float) -> None:
+        self._done += steps
+        if self._tell is not None:
+            self._tell(min(1.0, self._done / self._total))

@@ -1,0 +1,77 @@
+"""What an objective is: a loss over synthetic and real images, and the few hooks around it."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib import import_module
+from typing import Any, ClassVar
+
+from torch import Tensor
+
+from distilled.knobs import knob
+from distilled.parametrizations.base import ImageSpace, Parametrization
+from workers.distill.batches import Draw, RealBatches
+from workers.distill.rng import Rng
+
+#: kind -> "module:Class"; the classes are imported on use.
+OBJECTIVES = {
+    "distribution": "workers.distill.objectives.distribution:DistributionMatching",
+    "kernel": "workers.distill.objectives.kernel:KernelRegression",
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class OptimiserConfig:
+    """The outer optimiser's knobs, which every objective has."""
+
+    optimiser: str = knob("adam", "optimiser of the synthetic parameters", choices=("adam", "sgd"))
+    learning_rate: float = knob(0.01, "learning rate of the synthetic parameters", gt=0, le=1000)
+    momentum: float = knob(0.5, "momentum of `sgd`; unused by `adam`", ge=0, lt=1)
+    schedule: str = knob(
+        "constant", "learning rate over the run: as it is, or falling to 0 on a cosine", choices=("constant", "cosine")
+    )
+
+
+class Objective:
+    """One way to say what makes synthetic data good. Only `loss` is required."""
+
+    kind: ClassVar[str]
+    summary: ClassVar[str]
+    source: ClassVar[str]  # paper and equation
+    Config: ClassVar[type[OptimiserConfig]]
+
+    def __init__(self, config: Any, *, space: ImageSpace, device: str, rng: Rng) -> None:
+        self.config = config
+        self.space = space
+        self.device = device
+        self.rng = rng
+        self.metrics: dict[str, float] = {}  # of the last step, for the recorded series
+
+    def prepare(self, real: RealBatches) -> None:
+        """What must exist before the first step (experts, teachers); called on a resumed run too."""
+
+    def loss(self, draw: Draw, real: RealBatches, *, rng: Rng) -> Tensor:
+        """The scalar to minimise at this step; `rng` is this step's own."""
+        raise NotImplementedError
+
+    def after_step(self, draw: Draw, real: RealBatches, *, rng: Rng) -> None:
+        """What changes with the new parameters (a pool of networks, a discriminator)."""
+
+    def finish(self, parametrization: Parametrization) -> None:
+        """A last change to the result (new labels, a choice among the images)."""
+
+    def tensors(self) -> dict[str, Tensor]:
+        """What of the objective's own state a snapshot must keep, by name."""
+        return {}
+
+    def state(self) -> dict[str, Any]:
+        """The same for JSON values."""
+        return {}
+
+    def restore(self, tensors: Mapping[str, Tensor], state: Mapping[str, Any]) -> None:
+        """The inverse of `tensors` and `state`."""
+
+
+def objective_class(kind: str) -> type[Objective]:
+    """The class behind a kind in the table above."""
+    module, name = OBJECTIVES[kind].split(":")
+    return getattr(import_module(module), name)

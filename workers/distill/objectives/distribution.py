@@ -1,0 +1,61 @@
+"""Distribution matching (DM): real and synthetic images of a class agree in the mean of a random embedding.
+
+Zhao & Bilen, "Dataset Condensation with Distribution Matching", WACV 2023, eq. 4:
+L = sum_k || mean f(A(real_k)) - mean f(A(syn_k)) ||^2, with a fresh untrained network f and one augmentation A a step.
+"""
+# Shapes: N images, C channels, H height, W width, K classes, D features.
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from distilled.knobs import knob
+from workers.distill import networks
+from workers.distill.augment import augment, operations_for
+from workers.distill.batches import Draw, RealBatches, each_class
+from workers.distill.objectives.base import Objective, OptimiserConfig
+from workers.distill.rng import Rng
+
+
+class DistributionMatching(Objective):
+    kind = "distribution"
+    summary = "real and synthetic images of a class agree in the mean of a random network's features"
+    source = "Zhao & Bilen, Dataset Condensation with Distribution Matching, WACV 2023, eq. 4"
+
+    @dataclass(frozen=True, kw_only=True)
+    class Config(OptimiserConfig):
+        optimiser: str = knob("sgd", "optimiser of the synthetic parameters", choices=("adam", "sgd"))
+        learning_rate: float = knob(1.0, "learning rate of the synthetic parameters", gt=0, le=1000)
+        network: str = knob("convnet3", "network whose random features are matched")
+        real_batch: int = knob(256, "real images of each class and step", unit="images", ge=1, le=65536)
+        drawn_batch: int = knob(64, "synthetic images of each class and step, at most", unit="images", ge=1, le=65536)
+        augment: str = knob("dsa", "augmentation shared by real and synthetic images", choices=("none", "dsa"))
+
+    def loss(self, draw: Draw, real: RealBatches, *, rng: Rng) -> Tensor:
+        config: DistributionMatching.Config = self.config
+        classes = range(self.space.num_classes)
+        embed = networks.make(
+            config.network,
+            space_shape=self.space.shape,
+            num_classes=self.space.num_classes,
+            rng=rng.child("network").generator(),
+        )
+        embed.to(self.device).requires_grad_(False)
+        reals = [real.of_class(k, config.real_batch, rng=rng.child("real")) for k in classes]
+        held = draw.parametrization.per_class
+        drawn = config.drawn_batch if held is None else min(held, config.drawn_batch)
+        labels_N = each_class(len(classes), [drawn] * len(classes))
+        synthetic = draw(labels_N, rng=rng.child("draw"))
+        real_NCHW, synthetic_NCHW = torch.cat(reals), synthetic.images_NCHW
+        if config.augment == "dsa":  # Siamese: the same parameters on both sides
+            operations = operations_for(self.space)
+            real_NCHW = augment(real_NCHW, rng=rng.child("augment").generator(), same=True, operations=operations)
+            synthetic_NCHW = augment(
+                synthetic_NCHW, rng=rng.child("augment").generator(), same=True, operations=operations
+            )
+        with torch.no_grad():
+            parts = embed.features(real_NCHW).split([len(images) for images in reals])
+            real_KD = torch.stack([part_ND.mean(0) for part_ND in parts])
+        drawn_KD = embed.features(synthetic_NCHW).unflatten(0, (len(classes), drawn)).mean(1)
+        return (real_KD - drawn_KD).square().sum()

@@ -1,0 +1,58 @@
+"""Published methods as points in the product of parametrization, objective, selection and penalties."""
+
+from typing import Any
+
+#: name -> what it is, where it is from, and the recipe fields it fills.
+PRESETS: dict[str, dict[str, Any]] = {
+    "dm": {
+        "title": "Distribution matching",
+        "summary": "Matches class means in the feature spaces of random networks. Quick, and works on natural images.",
+        "paper": {
+            "title": "Dataset Condensation with Distribution Matching",
+            "authors": "Bo Zhao, Hakan Bilen",
+            "venue": "WACV",
+            "year": 2023,
+            "url": "https://arxiv.org/abs/2110.04181",
+        },
+        "fills": {
+            "steps": 2000,
+            "parametrization": {"kind": "images"},
+            "objective": {"kind": "distribution"},
+            "selection": {"start": "random", "batches": "random"},
+        },
+    },
+    "frepo": {
+        "title": "Neural feature regression with pooling",
+        "summary": "A ridge regression on the features of a pool of networks. The best choice for small images.",
+        "paper": {
+            "title": "Dataset Distillation using Neural Feature Regression",
+            "authors": "Yongchao Zhou, Ehsan Nezhadarya, Jimmy Ba",
+            "venue": "NeurIPS",
+            "year": 2022,
+            "url": "https://arxiv.org/abs/2206.00719",
+        },
+        "fills": {
+            "steps": 1000,
+            "parametrization": {"kind": "images", "labels": "soft"},
+            "objective": {"kind": "kernel", "kernel": "features"},
+            "selection": {"start": "random", "batches": "random"},
+        },
+    },
+    "kip": {
+        "title": "Kernel inducing points",
+        "summary": "A ridge regression with a Gaussian kernel on pixels: no network at all, seconds on a CPU.",
+        "paper": {
+            "title": "Dataset Meta-Learning from Kernel Ridge-Regression",
+            "authors": "Timothy Nguyen, Zhourong Chen, Jaehoon Lee",
+            "venue": "ICLR",
+            "year": 2021,
+            "url": "https://arxiv.org/abs/2011.00050",
+        },
+        "fills": {
+            "steps": 500,
+            "parametrization": {"kind": "images"},
+            "objective": {"kind": "kernel", "kernel": "gaussian", "ridge": 1e-3, "learning_rate": 0.01},
+            "selection": {"start": "centroid", "batches": "random"},
+        },
+    },
+}

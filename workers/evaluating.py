@@ -1,0 +1,92 @@
+"""One attempt at one evaluation: an artifact is trained on, measured, and recorded beside its baselines."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from distilled import knobs
+from registry import evaluations
+from registry.evaluations import EvaluationClaim
+from registry.leases import Beat
+from registry.models import Evaluation, State
+from workers import sources
+from workers.bench import Bench
+from workers.distill import evaluate as measuring
+from workers.pulse import Leave, Pulse, Verdict
+from workers.writing import surely
+
+
+class EvaluationReporter:
+    """An evaluation as the registry sees it. It has no snapshots: one that is given back starts again."""
+
+    def __init__(self, claim: EvaluationClaim, *, bench: Bench) -> None:
+        self.claim = claim
+        self._bench = bench
+        self._progress = 0.0
+
+    def beat(self) -> Beat:
+        """Renew the lease; called in the pulse's thread, as is `peek`."""
+        with self._bench.database.write() as session:
+            return evaluations.beat(
+                session,
+                self.claim.evaluation_id,
+                attempt=self.claim.attempt,
+                lease_seconds=self._bench.settings.lease_seconds,
+                progress=self._progress,
+            )
+
+    def peek(self) -> Beat:
+        """Look whether the evaluation is still held; writes nothing."""
+        with self._bench.database.read() as session:
+            row = session.get(Evaluation, self.claim.evaluation_id)
+            held = row is not None and row.state is State.RUNNING and row.attempt == self.claim.attempt
+            return Beat.CONTINUE if held else Beat.LOST
+
+    def leave(self, verdict: Verdict) -> None:
+        """Give the evaluation back, if it is still ours to give."""
+        if verdict is not Verdict.LOST:
+            self._settle(evaluations.release)
+
+    def fail(self, failure: Mapping[str, Any]) -> None:
+        """End the evaluation as failed, unless it is no longer ours."""
+        self._settle(evaluations.fail, error=dict(failure))
+
+    def measure(self, pulse: Pulse) -> None:
+        """Do the evaluation. Raises Leave where it is lost or to be given back."""
+        settings = self._bench.settings
+        real = sources.resolve(
+            self.claim.dataset,
+            database=self._bench.database,
+            store=self._bench.store,
+            data_dir=settings.data_dir,
+            download=settings.download,
+        )
+        content = self._bench.store.get(self.claim.artifact_digest)
+        config = knobs.build(measuring.EvaluationConfig, self.claim.config, pointer="/evaluation")
+
+        def on_progress(fraction: float) -> None:
+            self._progress = fraction
+            pulse.check(at_snapshot=True)
+
+        key = measuring.baseline_key_of(content, real, network=self.claim.network, config=config, seed=self.claim.seed)
+        with self._bench.database.read() as session:
+            baselines = evaluations.find_baselines(session, key)
+        result = measuring.evaluate(
+            content,
+            real,
+            network=self.claim.network,
+            config=config,
+            seed=self.claim.seed,
+            device=self._bench.device,
+            baselines=baselines,
+            on_progress=on_progress,
+        )
+        if self._settle(evaluations.finish, result=result) is None:
+            raise Leave(Verdict.LOST)
+
+    def _settle(self, write: Any, **values: Any) -> Any:
+        """Call one of the registry's endings, trying again while the database is away."""
+        claim = self.claim
+        return surely(
+            self._bench.database,
+            lambda session: write(session, claim.evaluation_id, attempt=claim.attempt, **values),
+        )

@@ -1,0 +1,73 @@
+"""What went wrong, in words for whoever asked for the job: a code for scripts, a title, and a detail with the fix.
+
+Nothing of this machine may be told outside: an error that was not foreseen is described by its kind alone, and its
+traceback goes to the log under the job's id.
+"""
+
+import re
+import traceback
+from typing import TypedDict
+
+from distilled.errors import DistilledError, InvalidInput
+from registry.errors import RegistryError, RegistryFull, StoreFull
+
+
+class Failure(TypedDict):
+    """What is recorded of a failed job or evaluation."""
+
+    code: str
+    title: str
+    detail: str
+
+
+OUT_OF_MEMORY = Failure(
+    code="out_of_memory",
+    title="The device ran out of memory",
+    detail="Lower the objective's batch knobs (such as `objective.real_batch`) or the images per class, choose a "
+    "narrower network, or run it on a device with more memory; then retry the job.",
+)
+NO_ROOM = Failure(
+    code="store_full",
+    title="There is no room for the result",
+    detail="The store or the database is full. Free space there and retry the job; it goes on from its last snapshot.",
+)
+
+
+def describe(error: BaseException) -> Failure:
+    """The failure as it may be shown to anyone."""
+    if isinstance(error, (StoreFull, RegistryFull)):
+        return NO_ROOM
+    if _is_out_of_memory(error):
+        return OUT_OF_MEMORY
+    if isinstance(error, InvalidInput):
+        return Failure(code=_code(error), title="The recipe cannot be carried out", detail=str(error))
+    if isinstance(error, DistilledError):
+        return Failure(code=_code(error), title="The job could not go on", detail=str(error))
+    if isinstance(error, RegistryError):
+        return Failure(code=_code(error), title="The registry or the store failed", detail=str(error))
+    return Failure(
+        code="internal",
+        title="The worker failed in a way that was not foreseen",
+        detail=f"{type(error).__name__}{_place(error)}. The worker's log holds the whole story under the job's id; "
+        "please report it.",
+    )
+
+
+def _code(error: BaseException) -> str:
+    """`NotFinite` -> `not_finite`."""
+    return re.sub(r"(?<=[a-z])(?=[A-Z])", "_", type(error).__name__).lower()
+
+
+def _is_out_of_memory(error: BaseException) -> bool:
+    # By name: torch.OutOfMemoryError and its accelerator kin, without importing torch to ask.
+    return isinstance(error, MemoryError) or any(kind.__name__ == "OutOfMemoryError" for kind in type(error).__mro__)
+
+
+def _place(error: BaseException) -> str:
+    """Where it was raised, as a function of ours or of a library: ` in images.draw`, never a path of this machine."""
+    frames = traceback.extract_tb(error.__traceback__)
+    if not frames:
+        return ""
+    frame = frames[-1]
+    module = re.split(r"[\\/]", frame.filename)[-1].removesuffix(".py")
+    return f" in {module}.{frame.name}"

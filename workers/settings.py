@@ -1,0 +1,23 @@
+"""What a worker may be told from outside, beside what the whole service is told (`registry.settings`)."""
+
+from pydantic import Field
+
+from registry.settings import Settings
+
+
+class WorkerSettings(Settings):
+    """Read from `DISTILLED_*` when constructed; keyword arguments win over the environment."""
+
+    device: str = Field(default="", description="torch device such as cpu or cuda:1; empty: cuda if there is one")
+    torch_threads: int = Field(default=0, ge=0, description="CPU threads of a job; 0: as many as there are cores")
+    snapshot_seconds: float = Field(default=60.0, ge=0, description="time between two snapshots of a running job")
+    snapshot_every: int = Field(default=10, ge=1, description="a snapshot is possible after each so many steps")
+    progress_seconds: float = Field(default=0.5, ge=0, description="shortest time between two reports of progress")
+    cancel_grace_seconds: float = Field(
+        default=3.0, gt=0, description="a cancelled job still in its step after so long is ended with its process"
+    )
+    stop_grace_seconds: float = Field(
+        default=5.0, gt=0, description="a job without a snapshot so long after SIGTERM goes back to its last one"
+    )
+    download: bool = Field(default=True, description="whether missing built-in datasets may be downloaded")
+    log_level: str = Field(default="INFO", pattern="^(DEBUG|INFO|WARNING|ERROR)$", description="least level logged")
