@@ -18,7 +18,6 @@ from distilled.images import standardise
 from distilled.manifest import FORMAT
 from distilled.parametrizations.base import Parametrization, parametrization_class
 from distilled.recipe import check_budget
-from workers.distill import optimiser as optimisers
 from workers.distill import selection
 from workers.distill.batches import Draw, RealBatches
 from workers.distill.catalog import build as build_catalog
@@ -26,6 +25,7 @@ from workers.distill.data import RealData
 from workers.distill.errors import NotFinite
 from workers.distill.events import Event, Finished, Metrics, Progress, Snapshot, Started
 from workers.distill.objectives.base import Objective, objective_class
+from workers.distill.optimiser import Outer
 from workers.distill.rng import Rng
 
 #: Points of the recorded series, over a whole run.
@@ -48,9 +48,9 @@ def run(
     """
     per_class = check_budget(recipe, build_catalog(), facts(real))
     rng = Rng(recipe["seed"])
-    parametrization = _start(recipe, real, per_class, rng=rng.child("start")).to(device)
+    parametrization = start_of(recipe, real, per_class, rng=rng.child("start")).to(device)
     objective = _objective(recipe, real, device=device, rng=rng.child("objective"))
-    optimiser = optimisers.make(parametrization.parameters(), objective.config)
+    optimiser = Outer(parametrization, objective.config, steps=recipe["steps"])
     batches, draw = RealBatches(real, device=device), Draw(parametrization)
     objective.prepare(batches)
     first = _restore(resume, parametrization, optimiser, objective, draw) if resume else 0
@@ -60,12 +60,10 @@ def run(
     for step in range(first, steps):
         step_rng = rng.child("step", step)
         draw.step_batches.clear()
-        optimisers.set_rate(optimiser, objective.config, step=step, steps=steps)
-        optimiser.zero_grad(set_to_none=True)
+        optimiser.begin(step)
         loss = objective.loss(draw, batches, rng=step_rng)
         loss.backward()
-        optimiser.step()
-        parametrization.project()
+        optimiser.step(step)
         objective.after_step(draw, batches, rng=step_rng.child("after"))
         value = float(loss.detach())
         if not torch.isfinite(loss.detach()):
@@ -76,6 +74,7 @@ def run(
             yield _metrics(done, loss=value, objective=objective, clock=clock, seen=draw.images_seen, device=device)
         if snapshot_every and done % snapshot_every == 0 and done < steps:
             yield _snapshot(done, parametrization, optimiser, objective, draw)
+    optimiser.finish()
     objective.finish(parametrization)
     header = _header(recipe, real, parametrization, draw, per_class, device=device, code_version=code_version)
     yield Finished(content=pack(parametrization, header), header=header)
@@ -88,7 +87,8 @@ def facts(real: RealData) -> dict[str, Any]:
     return {"name": real.name, "classes": list(real.space.classes), "train_counts": counts, "shape": shape}
 
 
-def _start(recipe: Mapping[str, Any], real: RealData, per_class: int, *, rng: Rng) -> Parametrization:
+def start_of(recipe: Mapping[str, Any], real: RealData, per_class: int, *, rng: Rng) -> Parametrization:
+    """The parametrization of a recipe, at its start."""
     options = {name: value for name, value in recipe["parametrization"].items() if name != "kind"}
     kind = parametrization_class(recipe["parametrization"]["kind"])
     config = knobs.build(kind.Config, options, pointer="/parametrization")
@@ -130,10 +130,10 @@ def _metrics(step: int, *, loss: float, objective: Objective, clock: _Clock, see
 
 
 def _snapshot(
-    step: int, parametrization: Parametrization, optimiser: torch.optim.Optimizer, objective: Objective, draw: Draw
+    step: int, parametrization: Parametrization, optimiser: Outer, objective: Objective, draw: Draw
 ) -> Snapshot:
     tensors = {f"parameters/{name}": value for name, value in parametrization.state_dict().items()}
-    tensors |= {f"optimiser/{name}": value for name, value in optimisers.tensors(optimiser).items()}
+    tensors |= {f"optimiser/{name}": value for name, value in optimiser.tensors().items()}
     tensors |= {f"objective/{name}": value for name, value in objective.tensors().items()}
     copies = {name: value.detach().clone() for name, value in tensors.items()}
     return Snapshot(step=step, tensors=copies, state={"images_seen": draw.images_seen, "objective": objective.state()})
@@ -142,7 +142,7 @@ def _snapshot(
 def _restore(
     snapshot: Snapshot,
     parametrization: Parametrization,
-    optimiser: torch.optim.Optimizer,
+    optimiser: Outer,
     objective: Objective,
     draw: Draw,
 ) -> int:
@@ -150,7 +150,7 @@ def _restore(
         return {n.removeprefix(prefix): value for n, value in snapshot.tensors.items() if n.startswith(prefix)}
 
     parametrization.load_state_dict(below("parameters/"))
-    optimisers.restore(optimiser, below("optimiser/"))
+    optimiser.restore(below("optimiser/"))
     objective.restore(below("objective/"), snapshot.state["objective"])
     draw.images_seen = snapshot.state["images_seen"]
     return snapshot.step

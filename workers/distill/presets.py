@@ -38,6 +38,23 @@ PRESETS: dict[str, dict[str, Any]] = {
             "selection": {"start": "random", "batches": "random"},
         },
     },
+    "bptt": {
+        "title": "Back-propagation through training",
+        "summary": "Trains a network on the synthetic images and improves them by its loss on real ones. Few images.",
+        "paper": {
+            "title": "Remember the Past: Distilling Datasets into Addressable Memories for Neural Networks",
+            "authors": "Zhiwei Deng, Olga Russakovsky",
+            "venue": "NeurIPS",
+            "year": 2022,
+            "url": "https://arxiv.org/abs/2206.02916",
+        },
+        "fills": {
+            "steps": 1000,
+            "parametrization": {"kind": "images"},
+            "objective": {"kind": "unrolled", "learning_rate": 0.1},
+            "selection": {"start": "centroid", "batches": "random"},
+        },
+    },
     "kip": {
         "title": "Kernel inducing points",
         "summary": "A ridge regression with a Gaussian kernel on pixels: no network at all, seconds on a CPU.",

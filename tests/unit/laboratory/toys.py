@@ -41,6 +41,7 @@ def toy_recipe(method: str, **fields) -> dict:
         "dm": {"real_batch": 8, "network": "convnet2-w8"},
         "frepo": {"real_batch": 16, "network": "convnet2-w8", "pool_size": 2, "pool_steps": 2},
         "kip": {"real_batch": 16},
+        "bptt": {"real_batch": 16, "network": "convnet2-w8", "inner_steps": 3, "inner_learning_rate": 0.1},
     }[method]
     recipe = {"dataset": "toy", "method": method, "ipc": 2, "steps": 6, "objective": small}
     for name, value in fields.items():

@@ -1,7 +1,7 @@
 """Real data: the built-in sets and uploads, split once and for all."""
 
 from workers.distill.data.facts import DATASETS, FACTS, DatasetFacts, canonical
-from workers.distill.data.real import RealData, held_out
+from workers.distill.data.real import RealData
 from workers.distill.data.sources import find_npz, from_npz, load
 
 __all__ = [
@@ -12,6 +12,5 @@ __all__ = [
     "canonical",
     "find_npz",
     "from_npz",
-    "held_out",
     "load",
 ]

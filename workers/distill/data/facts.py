@@ -7,6 +7,8 @@ Normalisations are the published ones; where a set has none (digits), it was com
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from distilled.budget import learnt_and_held_out
+
 _DIGITS = tuple("0123456789")
 _CIFAR10 = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
 _CIFAR100 = """
@@ -30,7 +32,7 @@ class DatasetFacts:
     """One built-in data set.
 
     name: as its makers write it. torchvision: the class that downloads it, None where it comes with a library.
-    shape: (C, H, W). mean, std: per channel, in [0, 1]. files: what torchvision leaves under the data folder; all of
+    shape: (C, H, W). counts: images per class of the published splits. mean, std: per channel, in [0, 1]. files: what torchvision leaves under the data folder; all of
     them there means that the set is on disk (a `<name>.npz` in MedMNIST's keys does as well).
     """
 
@@ -46,19 +48,12 @@ class DatasetFacts:
     homepage: str
     files: tuple[str, ...]
 
-    @property
-    def train(self) -> int:
-        """Images of the train split, the held-out tenth included."""
-        return sum(self.train_counts)
-
-    @property
-    def test(self) -> int:
-        return sum(self.test_counts)
-
     def to_json(self) -> dict[str, Any]:
-        """As the catalog shows it."""
+        """As the catalog shows it: `train` and `train_counts` are what training sees, `val` what is held out of it."""
         plain = {key: list(value) if isinstance(value, tuple) else value for key, value in asdict(self).items()}
-        return {**plain, "train": self.train, "test": self.test}
+        learnt, held = learnt_and_held_out(self.train_counts)
+        sizes = {"train": sum(learnt), "val": sum(held), "test": sum(self.test_counts)}
+        return {**plain, **sizes, "train_counts": list(learnt)}
 
 
 def _idx_files(folder: str) -> tuple[str, ...]:

@@ -11,9 +11,6 @@ from torch import Tensor
 from distilled.images import from_bytes, standardise
 from distilled.parametrizations.base import ImageSpace
 
-#: One image in so many of each class is held out of the train split for validation.
-HELD_OUT_OF = 10
-
 
 @dataclass(frozen=True, kw_only=True)
 class RealData:
@@ -51,11 +48,6 @@ class RealData:
     def train_counts(self) -> tuple[int, ...]:
         """Images of each class in `train`, the held-out tenth no longer among them."""
         return tuple(torch.bincount(self.train_labels_N, minlength=self.space.num_classes).tolist())
-
-
-def held_out(counts: Sequence[int]) -> tuple[int, ...]:
-    """How many images of each class are held out for validation; a class of fewer than ten keeps them all."""
-    return tuple(count // HELD_OUT_OF for count in counts)
 
 
 def pick(labels_N: Tensor, counts: Sequence[int], *, name: str) -> Tensor:

@@ -14,10 +14,11 @@ import torch
 from torch import Tensor
 
 from distilled import npz
+from distilled.budget import held_out
 from distilled.errors import UploadError
 from distilled.parametrizations.base import ImageSpace
 from workers.distill.data.facts import FACTS, DatasetFacts, canonical
-from workers.distill.data.real import RealData, held_out, pick
+from workers.distill.data.real import RealData, pick
 from workers.distill.errors import DatasetUnavailable
 
 #: Names of the fixed splits. A new name is a new split, and a new digest of everything made from it.

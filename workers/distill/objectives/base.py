@@ -16,6 +16,7 @@ from workers.distill.rng import Rng
 OBJECTIVES = {
     "distribution": "workers.distill.objectives.distribution:DistributionMatching",
     "kernel": "workers.distill.objectives.kernel:KernelRegression",
+    "unrolled": "workers.distill.objectives.unrolled:Unrolled",
 }
 
 
@@ -28,6 +29,10 @@ class OptimiserConfig:
     momentum: float = knob(0.5, "momentum of `sgd`; unused by `adam`", ge=0, lt=1)
     schedule: str = knob(
         "constant", "learning rate over the run: as it is, or falling to 0 on a cosine", choices=("constant", "cosine")
+    )
+    clip: float = knob(0.0, "largest norm of a step's whole gradient; 0 does not clip", ge=0, le=1e6)
+    ema: float = knob(
+        0.0, "decay of the running average of the synthetic parameters that is stored; 0 stores the last", ge=0, lt=1
     )
 
 

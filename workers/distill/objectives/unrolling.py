@@ -1,0 +1,104 @@
+"""Back-propagation through inner training: the exact gradient of a trained network in what it was trained on.
+
+Inner training is SGD with momentum as PyTorch has it, b_{t+1} = m b_t + g_t and w_{t+1} = w_t - a b_{t+1}, where g_t is
+the gradient of the inner loss at w_t. Deng & Russakovsky, "Remember the Past", NeurIPS 2022, section 3.3.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+Weights = dict[str, Tensor]
+#: (weights, step) -> the scalar inner loss, differentiable in the weights and in the outer parameters. Asked twice for
+#: the same step it must answer with the same function.
+InnerLoss = Callable[[Mapping[str, Tensor], int], Tensor]
+
+
+@dataclass(frozen=True, kw_only=True)
+class InnerSGD:
+    """The inner optimiser."""
+
+    learning_rate: float
+    momentum: float
+
+    def step(self, weights: Weights, buffers: Weights, gradients: Sequence[Tensor]) -> tuple[Weights, Weights]:
+        """New weights and momentum buffers; differentiable in all three arguments."""
+        buffers = {
+            name: self.momentum * buffers[name] + gradient for name, gradient in zip(weights, gradients, strict=True)
+        }
+        return {name: value - self.learning_rate * buffers[name] for name, value in weights.items()}, buffers
+
+
+def still(weights: Mapping[str, Tensor]) -> Weights:
+    """Momentum buffers of a training that has not begun."""
+    return {name: torch.zeros_like(value) for name, value in weights.items()}
+
+
+def train(
+    weights: Weights, buffers: Weights, inner_loss: InnerLoss, *, steps: range, sgd: InnerSGD, graph: bool = False
+) -> tuple[list[Weights], Weights]:
+    """Weights before each of the steps and after the last, and the momentum at the end.
+
+    With `graph` everything stays differentiable in the outer parameters (memory grows with the steps); without it
+    nothing is kept but the weights.
+    """
+    path = [weights]
+    for step in steps:
+        with torch.enable_grad():
+            leaves = weights if graph and weights is not path[0] else _leaves(weights)
+            gradients = torch.autograd.grad(inner_loss(leaves, step), list(leaves.values()), create_graph=graph)
+        weights, buffers = sgd.step(leaves if graph else weights, buffers, gradients)
+        path.append(weights)
+    return path, buffers
+
+
+def hypergradient(
+    path: Sequence[Weights],
+    inner_loss: InnerLoss,
+    *,
+    adjoint: Weights,
+    parameters: Sequence[Tensor],
+    steps: range,
+    sgd: InnerSGD,
+) -> list[Tensor]:
+    """The gradient in `parameters` of an outer loss at the end of a training, by the exact reverse pass.
+
+    `path` is what `train` answered for `steps`; `adjoint` is the outer loss's gradient in its last weights. Memory is
+    one step's graph whatever the number of steps: each step is computed anew from its weights. Per step, with u and v
+    the adjoints of weights and momentum: v <- v - a u, (h_w, h_p) = grad_{w, p} <g_t, v>, u <- u + h_w, v <- m v.
+    """
+    total = [torch.zeros_like(parameter) for parameter in parameters]
+    after_weights, after_buffers = dict(adjoint), still(adjoint)
+    for place in reversed(range(len(steps))):
+        leaves = _leaves(path[place])
+        names = list(leaves)
+        for name in names:
+            after_buffers[name] = after_buffers[name] - sgd.learning_rate * after_weights[name]
+        with torch.enable_grad():
+            loss = inner_loss(leaves, steps[place])
+            gradients = torch.autograd.grad(loss, list(leaves.values()), create_graph=True)
+        pulled = torch.autograd.grad(
+            gradients,
+            [*leaves.values(), *parameters],
+            grad_outputs=[after_buffers[name] for name in names],
+            materialize_grads=True,
+        )
+        for name, part in zip(names, pulled[: len(names)], strict=True):
+            after_weights[name] = after_weights[name] + part
+            after_buffers[name] = sgd.momentum * after_buffers[name]
+        total = [so_far + part for so_far, part in zip(total, pulled[len(names) :], strict=True)]
+    return total
+
+
+def with_gradients(value: Tensor, parameters: Sequence[Tensor], gradients: Sequence[Tensor]) -> Tensor:
+    """`value`, whose backward pass adds these gradients to the parameters: for gradients that are known already."""
+    out = value.detach()
+    for parameter, gradient in zip(parameters, gradients, strict=True):
+        out = out + ((parameter - parameter.detach()) * gradient).sum()
+    return out
+
+
+def _leaves(weights: Mapping[str, Tensor]) -> Weights:
+    return {name: value.detach().requires_grad_(True) for name, value in weights.items()}
