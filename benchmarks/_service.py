@@ -1,0 +1,59 @@
+"""A real service for a benchmark: `distilled up` in a folder of its own, on a free port, stopped at the end."""
+
+import os
+import platform
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Generator
+from contextlib import contextmanager
+from pathlib import Path
+
+import distilled
+from distilled.cli import readiness
+
+_READY_SECONDS = 90.0
+
+
+@contextmanager
+def service(*, environment: dict[str, str] | None = None) -> Generator[distilled.Client]:
+    """A client of a fresh service. Its log is shown if it does not come up."""
+    with tempfile.TemporaryDirectory(prefix="distilled-benchmark-") as folder, socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+        probe.close()
+        command = [sys.executable, "-m", "distilled", "up", "--home", folder, "--port", str(port)]
+        log = Path(folder) / "up.log"
+        with log.open("wb") as out:
+            process = subprocess.Popen(
+                command, stdout=out, stderr=subprocess.STDOUT, env=os.environ | (environment or {})
+            )
+            try:
+                _wait(process, port, log)
+                with distilled.Client(f"http://127.0.0.1:{port}") as client:
+                    yield client
+            finally:
+                process.terminate()
+                process.wait(timeout=60)
+
+
+def _wait(process: "subprocess.Popen[bytes]", port: int, log: Path) -> None:
+    until = time.monotonic() + _READY_SECONDS
+    while not readiness.ask("127.0.0.1", port).ready:
+        if process.poll() is not None or time.monotonic() > until:
+            raise SystemExit(f"the service did not come up:\n{log.read_text(errors='replace')[-3000:]}")
+        time.sleep(0.2)
+
+
+def machine() -> str:
+    """One line on the machine and the code: what every result names."""
+    import torch  # noqa: PLC0415 -- only the record needs it
+
+    commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=False)
+    accelerator = torch.cuda.get_device_name() if torch.cuda.is_available() else "no GPU"
+    return (
+        f"{os.cpu_count()} CPU cores ({platform.machine()}), {accelerator}, Python {platform.python_version()}, "
+        f"torch {torch.__version__}, commit {commit.stdout.strip() or 'unknown'}"
+    )
