@@ -13,6 +13,7 @@ from app.artifacts import routes as artifacts
 from app.datasets import routes as datasets
 from app.datasets.uploads import remove_stale
 from app.deps import known_query
+from app.gallery import documentation
 from app.gallery import routes as gallery
 from app.jobs import methods
 from app.jobs import routes as jobs
@@ -36,6 +37,7 @@ ROUTERS = (
     aliases.router,
     health.router,
     gallery.router,
+    documentation.router,
 )
 
 
@@ -64,6 +66,8 @@ def create_app(settings: AppSettings, *, services: Services | None = None) -> Fa
         version=__version__,
         description=DESCRIPTION,
         lifespan=lifespan,
+        docs_url=None,  # FastAPI's own pages load their scripts from elsewhere; ours is in `app.gallery.documentation`
+        redoc_url=None,
         redirect_slashes=False,
         dependencies=[Depends(known_query)],
     )

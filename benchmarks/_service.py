@@ -1,7 +1,6 @@
 """A real service for a benchmark: `distilled up` in a folder of its own, on a free port, stopped at the end."""
 
 import os
-import platform
 import socket
 import subprocess
 import sys
@@ -45,15 +44,3 @@ def _wait(process: "subprocess.Popen[bytes]", port: int, log: Path) -> None:
         if process.poll() is not None or time.monotonic() > until:
             raise SystemExit(f"the service did not come up:\n{log.read_text(errors='replace')[-3000:]}")
         time.sleep(0.2)
-
-
-def machine() -> str:
-    """One line on the machine and the code: what every result names."""
-    import torch  # noqa: PLC0415 -- only the record needs it
-
-    commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=False)
-    accelerator = torch.cuda.get_device_name() if torch.cuda.is_available() else "no GPU"
-    return (
-        f"{os.cpu_count()} CPU cores ({platform.machine()}), {accelerator}, Python {platform.python_version()}, "
-        f"torch {torch.__version__}, commit {commit.stdout.strip() or 'unknown'}"
-    )

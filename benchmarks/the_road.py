@@ -13,7 +13,8 @@ import time
 from pathlib import Path
 from typing import Any
 
-from benchmarks._service import machine, service
+from benchmarks._machine import machine
+from benchmarks._service import service
 from distilled.cli.results import rows_of
 
 

@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+from distilled.budget import learnt_and_held_out
 from distilled.errors import Problem, UploadError
 from distilled.npy import CHUNK_BYTES, Member, NpzFile, NpzLimits, refused
 
@@ -34,8 +35,8 @@ _LONGEST_NAME = 100
 class NpzFacts:
     """What a data set holds, found by reading all of it once.
 
-    shape: (C, H, W). counts: images per class. mean, std: per channel of the train split's pixels in [0, 1].
-    digest: sha256 (hex) over classes, labels and pixels.
+    shape: (C, H, W). counts: images per class in the file's splits. mean, std: per channel of the train split's pixels
+    in [0, 1]. digest: sha256 (hex) over classes, labels and pixels.
     """
 
     shape: tuple[int, int, int]
@@ -46,6 +47,20 @@ class NpzFacts:
     mean: tuple[float, ...]
     std: tuple[float, ...]
     digest: str
+
+    def to_json(self) -> dict[str, Any]:
+        """As the registry keeps it: `train` and `train_counts` are what training sees, `val` what is held out."""
+        learnt, held = learnt_and_held_out(self.train_counts, self.val_counts)
+        return {
+            "shape": list(self.shape),
+            "classes": list(self.classes),
+            "train": sum(learnt),
+            "val": sum(held),
+            "test": sum(self.test_counts),
+            "train_counts": list(learnt),
+            "mean": list(self.mean),
+            "std": list(self.std),
+        }
 
 
 def inspect(path: Path, *, limits: NpzLimits | None = None) -> NpzFacts:

@@ -8,7 +8,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from distilled.budget import images_per_class
+from distilled.budget import Holding, holding
 from distilled.errors import Problem, RecipeError
 from distilled.knobs import check, fill
 from distilled.manifest import digest_json
@@ -44,16 +44,17 @@ def expand(recipe: Mapping[str, Any], catalog: Mapping[str, Any]) -> dict[str, A
     if not problems:
         problems += _network_problems(expanded, catalog)
         problems += _conflicts(expanded, catalog)
+        problems += _limits(expanded, catalog)
     if problems:
         raise RecipeError(problems)
     return expanded
 
 
-def check_budget(recipe: Mapping[str, Any], catalog: Mapping[str, Any], dataset: Mapping[str, Any]) -> int:
-    """Images per class that an expanded recipe's budget comes to on this data set.
+def check_budget(recipe: Mapping[str, Any], catalog: Mapping[str, Any], dataset: Mapping[str, Any]) -> Holding:
+    """What an expanded recipe's budget comes to on this data set.
 
-    `dataset` needs `name`, `classes`, `train_counts` (images per class) and `shape` [C, H, W]. Raises RecipeError where
-    the budget cannot be met or a network does not fit the images.
+    `dataset` needs `name`, `classes`, `train_counts` (images per class that training sees) and `shape` [C, H, W].
+    Raises RecipeError where the budget cannot be met or a network does not fit the images.
     """
     problems = [
         Problem(pointer=pointer, detail=f"{name} halves the image {halvings} times; {side} pixels allow {fits}")
@@ -62,7 +63,7 @@ def check_budget(recipe: Mapping[str, Any], catalog: Mapping[str, Any], dataset:
     ]
     if problems:
         raise RecipeError(problems)
-    return images_per_class(recipe, dataset)
+    return holding(recipe, dataset)
 
 
 def recipe_digest(recipe: Mapping[str, Any], *, dataset_digest: str, code_version: str) -> str:
@@ -155,22 +156,18 @@ def _slot(value: Any, slot: str, table: Mapping[str, Any], problems: list[Proble
     return {"kind": kind, **complete}
 
 
-def _selection(value: Any, table: Mapping[str, Any], problems: list[Problem]) -> dict[str, str]:
+def _selection(value: Any, table: Mapping[str, Any], problems: list[Problem]) -> dict[str, Any]:
+    """The start and the batches that are chosen, and the options that these batches have, completed."""
     if not isinstance(value, Mapping):
         problems.append(Problem(pointer="/selection", detail='must be an object such as {"start": "random"}'))
         return {}
-    out = {"start": value.get("start", "random"), "batches": value.get("batches", "random")}
-    problems += [
-        Problem(pointer=f"/selection/{name}", detail="unknown option; known are: batches, start")
-        for name in value
-        if name not in out
-    ]
-    for name, chosen in out.items():
-        if not isinstance(chosen, str) or chosen not in table[name]:
-            problems.append(
-                Problem(pointer=f"/selection/{name}", detail=f"must be one of: {', '.join(sorted(table[name]))}")
-            )
-    return out
+    choices = {
+        name: {"type": "string", "enum": sorted(table[name]), "default": "random"} for name in ("start", "batches")
+    }
+    chosen = table["batches"].get(str(value.get("batches", "random")), {"schema": {"properties": {}}})
+    complete, found = fill(value, {"properties": choices | chosen["schema"]["properties"]}, pointer="/selection")
+    problems += found
+    return complete
 
 
 def _penalties(value: Any, table: Mapping[str, Any], problems: list[Problem]) -> list[dict[str, Any]]:
@@ -220,6 +217,18 @@ def _conflicts(expanded: Mapping[str, Any], catalog: Mapping[str, Any]) -> list[
         pointers = list(conflict["when"])
         if all(_at(expanded, pointer) in _as_list(wanted) for pointer, wanted in conflict["when"].items()):
             out.append(Problem(pointer="/" + pointers[-1].replace(".", "/"), detail=conflict["reason"]))
+    return out
+
+
+def _limits(expanded: Mapping[str, Any], catalog: Mapping[str, Any]) -> list[Problem]:
+    """Fields that must be at least the sum of others. Where any of them is absent there is nothing to hold."""
+    out: list[Problem] = []
+    for limit in catalog.get("limits", ()):
+        parts, most = [_at(expanded, part) for part in limit["sum"]], _at(expanded, limit["at_most"])
+        if None not in (*parts, most) and sum(parts) > most:
+            names = " + ".join(part.rpartition(".")[2] for part in limit["sum"])
+            detail = f"must be at least {sum(parts)} ({names}), not {most}: {limit['reason']}"
+            out.append(Problem(pointer="/" + limit["at_most"].replace(".", "/"), detail=detail))
     return out
 
 

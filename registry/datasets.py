@@ -15,8 +15,7 @@ from registry.names import checked_name
 def register(session: Session, *, name: str, digest: str, blob_digest: str, num_bytes: int, facts: Json) -> Dataset:
     """Record a dataset whose file lies in the store under `blob_digest`. Names that differ by case alone are the same.
 
-    `digest` is that of the arrays; `facts` holds shape, classes, train_counts, test, mean, std, licence. Raises
-    InvalidName, NameTaken.
+    `digest` is that of the arrays; `facts` is `NpzFacts.to_json` with the licence. Raises InvalidName, NameTaken.
     """
     checked_name(name)
     blobs.record(session, blob_digest, num_bytes=num_bytes)

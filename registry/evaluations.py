@@ -1,7 +1,7 @@
 """The life of an evaluation: that of a job (lease, heartbeat, fencing token, sweep), but nobody calls it off."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 
@@ -18,13 +18,17 @@ from registry.session import lock_word
 
 @dataclass(frozen=True, kw_only=True)
 class EvaluationClaim:
-    """What the holder of an evaluation needs. `artifact_digest` is the content's address in the store."""
+    """What the holder of an evaluation needs.
+
+    `artifact_digest` is the content's address in the store, `dataset_digest` that of the data it was made from.
+    """
 
     evaluation_id: str
     attempt: int
     artifact_id: str
     artifact_digest: str
     dataset: str
+    dataset_digest: str
     network: str
     config: Json
     seed: int
@@ -98,6 +102,7 @@ def claim(
         artifact_id=artifact.id,
         artifact_digest=artifact.digest,
         dataset=artifact.dataset,
+        dataset_digest=artifact.header["dataset"]["digest"],
         network=evaluation.network,
         config=evaluation.config,
         seed=evaluation.seed,
@@ -133,7 +138,7 @@ def beat(
 
 
 def finish(session: Session, evaluation_id: str, *, attempt: int, result: Json) -> Evaluation | None:
-    """Record a result as `workers.distill.evaluate` gives it, and its baselines under their key. None: no longer yours.
+    """Record a result as `workers.distill.evaluate` gives it, its baselines under their keys. None: no longer yours.
 
     The accuracy is that of the distilled set with hard labels, else with soft ones. On the artifact's primary network
     it becomes the artifact's own.
@@ -145,7 +150,6 @@ def finish(session: Session, evaluation_id: str, *, attempt: int, result: Json) 
         "result": result,
         "accuracy": score["mean"],
         "accuracy_std": score["std"],
-        "baseline_key": result.get("baseline_key"),
         "progress": 1.0,
         "ended_at": utc_now(),
         **leases.letting_go(),
@@ -153,9 +157,8 @@ def finish(session: Session, evaluation_id: str, *, attempt: int, result: Json) 
     if not _write(session, evaluation_id, attempt=attempt, values=values):
         return None
     evaluation = get(session, evaluation_id)
-    if evaluation.baseline_key is not None:
-        measured = {name: result[name] for name in ("random", "centroid", "full") if name in result}
-        put_baselines(session, evaluation.baseline_key, values=measured)
+    for name, key in result.get("baseline_keys", {}).items():
+        put_baseline(session, key, score=result[name])
     artifact = session.get_one(Artifact, evaluation.artifact_id, with_for_update=True, populate_existing=True)
     if evaluation.network == artifact.primary_network:
         artifact.network = evaluation.network
@@ -212,17 +215,17 @@ def woken(session: Session, evaluation_id: str) -> None:
     leases.woken(session, Evaluation, [evaluation_id])
 
 
-def find_baselines(session: Session, key: str) -> Json | None:
-    """The baselines measured under this key: {"random", "centroid", "full"}, or None."""
-    known = session.get(Baseline, key)
-    return None if known is None else known.values
+def find_baselines(session: Session, keys: Mapping[str, str]) -> dict[str, Json]:
+    """name -> score of those baselines that were measured before, of {name: key}."""
+    known = {name: session.get(Baseline, key) for name, key in keys.items()}
+    return {name: baseline.score for name, baseline in known.items() if baseline is not None}
 
 
-def put_baselines(session: Session, key: str, *, values: Json) -> None:
-    """Keep baselines for the next evaluation with this key; the first ones stay."""
+def put_baseline(session: Session, key: str, *, score: Json) -> None:
+    """Keep a baseline for the next evaluation with this key; the first one stays."""
     lock_word(session, f"baseline {key}")
     if session.get(Baseline, key) is None:
-        session.add(Baseline(key=key, values=values))
+        session.add(Baseline(key=key, score=score))
         session.flush()
 
 

@@ -48,6 +48,7 @@ class EventKind(StrEnum):
     """What a job's event tells."""
 
     STATE = "state"  #: the job's state has changed
+    PREPARING = "preparing"  #: what is made before the first step, and how much of it is ready
     PROGRESS = "progress"  #: step, loss, speed, remaining time
     METRICS = "metrics"  #: measured values at a step
     LOG = "log"  #: a sentence for people
@@ -241,18 +242,17 @@ class Evaluation(Leased, Base):
     config_digest: Mapped[str] = mapped_column(String(64))
     seed: Mapped[int] = mapped_column(BigInteger, default=0)
     result: Mapped[Json | None]
-    baseline_key: Mapped[str | None] = mapped_column(String(64))
     accuracy: Mapped[float | None]
     accuracy_std: Mapped[float | None]
 
 
 class Baseline(Base):
-    """Accuracies of random, centroid and full real data, measured once for each key and used again."""
+    """The accuracy of random, centroid or full real data, measured once for each key and used again."""
 
     __tablename__ = "baselines"
 
     key: Mapped[str] = mapped_column(String(64), primary_key=True)
-    values: Mapped[Json]
+    score: Mapped[Json]
     created_at: Mapped[datetime] = mapped_column(default=utc_now)
 
 
@@ -278,7 +278,7 @@ class Dataset(Base):
     digest: Mapped[str] = mapped_column(String(64))  # of the arrays
     blob_digest: Mapped[str] = mapped_column(String(64))  # of the file
     num_bytes: Mapped[int] = mapped_column(BigInteger)
-    facts: Mapped[Json]  # shape, classes, train_counts, test, mean, std, licence …
+    facts: Mapped[Json]  # distilled.npz.NpzFacts.to_json, and the licence
     created_at: Mapped[datetime] = mapped_column(default=utc_now)
 
 

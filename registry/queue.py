@@ -15,6 +15,8 @@ DISTILL_TASK = "workers.distill_job"
 EVALUATE_TASK = "workers.evaluate_artifact"
 DISTILL_QUEUE = "distill"
 EVALUATE_QUEUE = "evaluate"
+#: What a broker raises that takes no message. ValueError: the folder broker found a file half written, so no JSON.
+_BROKEN = (KombuError, OSError, ValueError)
 
 
 class Waker(Protocol):
@@ -60,7 +62,7 @@ class Queue:
         """Drop every waiting wake-up and return how many there were. Nothing is lost: the sweeper sends them again."""
         try:
             return self._app.control.purge() or 0
-        except (KombuError, OSError) as error:
+        except _BROKEN as error:
             raise errors.QueueDown from error
 
     def close(self) -> None:
@@ -72,7 +74,7 @@ class Queue:
             # One quick second try, for a connection that the broker closed while it was idle.
             policy = {"max_retries": 1, "interval_start": 0.1, "interval_step": 0.1, "interval_max": 0.1}
             self._app.send_task(task, args=[row_id], ignore_result=True, retry=True, retry_policy=policy)
-        except (KombuError, OSError) as error:
+        except _BROKEN as error:
             raise errors.QueueDown from error
 
 

@@ -4,8 +4,10 @@
 look at the revision first, and only one of those that find it old migrates.
 """
 
+import argparse
+import json
 import sys
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -82,8 +84,11 @@ def _only_one(url: str) -> Generator[None]:
         engine.dispose()
 
 
-def main() -> int:
+def main(arguments: Sequence[str] | None = None) -> int:
     """Migrate the configured database; the process's exit status says whether it worked."""
+    parser = argparse.ArgumentParser(prog="python -m registry.schema", description="Migrate the registry's database.")
+    parser.add_argument("--json", action="store_true", help="print the database and its revision as JSON")
+    given = parser.parse_args(arguments)
     url = Settings().database_url
     shown = make_url(url).render_as_string(hide_password=True)
     try:
@@ -91,7 +96,8 @@ def main() -> int:
     except OperationalError as error:
         sys.stderr.write(f"The registry at {shown} cannot be migrated: {error.orig}\nCheck DISTILLED_DATABASE_URL.\n")
         return 1
-    sys.stdout.write(f"The registry at {shown} is at revision {head()}.\n")
+    told = json.dumps({"database": shown, "revision": head()})
+    sys.stdout.write(f"{told}\n" if given.json else f"The registry at {shown} is at revision {head()}.\n")
     return 0
 
 

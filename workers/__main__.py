@@ -18,6 +18,7 @@ from celery.exceptions import WorkerTerminate
 from celery.platforms import SecurityWarning
 from celery.worker import state
 
+from distilled.cli.screen import Screen
 from registry.queue import Queue, Waker
 from registry.session import Database
 from workers import celery_app, identity, logs, wakeups
@@ -35,7 +36,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the worker. Returns the exit status."""
     parser = argparse.ArgumentParser(prog="python -m workers", description="Run one worker, for one device.")
     parser.add_argument("--device", help="torch device such as cpu or cuda:1 (DISTILLED_DEVICE)")
+    parser.add_argument("--json", action="store_true", help="print a JSON line when it is ready, and when it stops")
     given = parser.parse_args(arguments)
+    screen = Screen(as_json=given.json)
     if given.device:
         os.environ["DISTILLED_DEVICE"] = given.device  # the children read the environment
     settings = WorkerSettings()
@@ -44,8 +47,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     logs.configure(settings.log_level)
     # Celery warns of root because pickled messages would then be deadly; ours are JSON.
     warnings.filterwarnings("ignore", category=SecurityWarning)
+    # Celery speaks of its shutdown on stdout, which is for our JSON alone.
+    sys.__stdout__ = sys.__stderr__  # pyright: ignore[reportAttributeAccessIssue]
     # Opened first: it makes the folders of an embedded queue.
-    process = Main(settings, queue=Queue.open(settings), worker=worker)
+    process = Main(settings, queue=Queue.open(settings), worker=worker, screen=screen)
     process.connect()
     app = celery_app.make_app(settings)
     app.loader.is_due = process.is_due
@@ -61,14 +66,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
         celery_worker.start()
     finally:
         process.close()
+        screen.event("stopped", worker=worker)
     return int(celery_worker.exitcode or 0)
 
 
 class Main:
     """The main process: its keeper, and how it stops."""
 
-    def __init__(self, settings: WorkerSettings, *, queue: Waker, worker: str) -> None:
-        self._settings, self._queue, self._worker = settings, queue, worker
+    def __init__(self, settings: WorkerSettings, *, queue: Waker, worker: str, screen: Screen) -> None:
+        self._settings, self._queue, self._worker, self._screen = settings, queue, worker, screen
         self._database = Database(settings.database_url)
         self._pool: Any = None
         self._keeper: Keeper | None = None
@@ -98,6 +104,7 @@ class Main:
             child_pids=self._child_pids,
         )
         self._keeper.start()
+        self._screen.event("ready", worker=self._worker)
 
     def _on_stop(self, **_told: Any) -> None:
         """Have the child give its job back, and wait for that here if nothing else would.

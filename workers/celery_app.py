@@ -66,7 +66,7 @@ class Loader(AppLoader):
 
     def _prepare(self, settings: WorkerSettings) -> tuple[Any, Bench]:
         child = import_module("workers.child")
-        child.use_threads(settings.torch_threads)
+        child.set_up(settings)
         device, device_name = child.choose_device(settings.device)
         worker = os.environ.get(NAME, "")
         bench = open_bench(settings, worker=worker, pid=os.getpid(), device=device, device_name=device_name)

@@ -18,9 +18,12 @@ from registry.errors import QueueDown, RegistryError
 from workers import failures, logs, sources
 from workers.bench import Bench
 from workers.distill import loop
+from workers.distill.memory import keep_freed_memory
 from workers.evaluating import EvaluationReporter
 from workers.pulse import Leave, Pulse, Verdict
 from workers.reporting import JobReporter
+from workers.settings import WorkerSettings
+from workers.shelving import StoreShelf
 from workers.snapshotting import SnapshotKeeper
 
 #: A job that is no longer ours must not keep the device from the next one, nor end its own process in mid-thought.
@@ -35,10 +38,11 @@ def choose_device(wanted: str) -> tuple[str, str]:
     return device, f"{device} ({torch.cuda.get_device_name(device)})"
 
 
-def use_threads(count: int) -> None:
-    """Let torch use so many CPU threads; 0 leaves it at all cores."""
-    if count:
-        torch.set_num_threads(count)
+def set_up(settings: WorkerSettings) -> None:
+    """Set what holds for the whole process, before the first tensor: the allocator, and the CPU threads (0: all)."""
+    keep_freed_memory()
+    if settings.torch_threads:
+        torch.set_num_threads(settings.torch_threads)
 
 
 def warm_up() -> None:
@@ -119,6 +123,7 @@ def _distil(bench: Bench, reporter: JobReporter, keeper: SnapshotKeeper, pulse: 
         resume=resume,
         code_version=distilled.__version__,
         snapshot_every=bench.settings.snapshot_every,
+        shelf=StoreShelf(bench.store),
     ):
         reporter.take(event, pulse=pulse)
 

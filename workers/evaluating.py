@@ -11,6 +11,8 @@ from registry.models import Evaluation, State
 from workers import sources
 from workers.bench import Bench
 from workers.distill import evaluate as measuring
+from workers.distill.data import RealData
+from workers.distill.errors import DatasetChanged
 from workers.pulse import Leave, Pulse, Verdict
 from workers.writing import surely
 
@@ -60,6 +62,7 @@ class EvaluationReporter:
             data_dir=settings.data_dir,
             download=settings.download,
         )
+        self._check_data(real)
         content = self._bench.store.get(self.claim.artifact_digest)
         config = knobs.build(measuring.EvaluationConfig, self.claim.config, pointer="/evaluation")
 
@@ -67,9 +70,11 @@ class EvaluationReporter:
             self._progress = fraction
             pulse.check(at_snapshot=True)
 
-        key = measuring.baseline_key_of(content, real, network=self.claim.network, config=config, seed=self.claim.seed)
+        keys = measuring.baseline_keys_of(
+            content, real, network=self.claim.network, config=config, seed=self.claim.seed
+        )
         with self._bench.database.read() as session:
-            baselines = evaluations.find_baselines(session, key)
+            baselines = evaluations.find_baselines(session, keys)
         result = measuring.evaluate(
             content,
             real,
@@ -82,6 +87,14 @@ class EvaluationReporter:
         )
         if self._settle(evaluations.finish, result=result) is None:
             raise Leave(Verdict.LOST)
+
+    def _check_data(self, real: RealData) -> None:
+        """Refuse data that bear the name of what the artifact was made from, and are not the same."""
+        if real.digest != self.claim.dataset_digest:
+            raise DatasetChanged(
+                f"the artifact was made from {self.claim.dataset!r} with the digest {self.claim.dataset_digest}, but "
+                f"the data set of this name now has {real.digest}: put the former data back under it, or distil again"
+            )
 
     def _settle(self, write: Any, **values: Any) -> Any:
         """Call one of the registry's endings, trying again while the database is away."""

@@ -66,8 +66,8 @@ class Keeper:
                     lost = workers.lost_children(session, worker=row.id, alive_pids=())
                     workers.forget_worker(session, worker=row.id)
                     logs.get(__name__).info("took over from a dead worker", worker=row.id, lost=lost)
-        if self._settings.broker_url.startswith("filesystem:") and not _holds_messages(self._settings):
-            self._wake_all()
+        emptied = self._settings.broker_url.startswith("filesystem:") and not _holds_messages(self._settings)
+        self._wake_queued(most=None if emptied else 1)
 
     def turn(self, now: float) -> None:
         """One look at everything. `now` is monotonic seconds."""
@@ -139,11 +139,18 @@ class Keeper:
             # They count as woken now, and are woken again after `rewake_seconds`.
             logs.get(__name__).warning("a wake-up was not sent", error=str(error))
 
-    def _wake_all(self) -> None:
-        """The embedded queue is emptied when the service starts: everything queued has lost its wake-up."""
+    def _wake_queued(self, *, most: int | None) -> None:
+        """Wake for at most so many jobs and evaluations that are queued, whether or not they have been woken for.
+
+        The embedded queue is emptied when the service starts: everything queued has lost its wake-up. Any other broker
+        may have been, but most often was not: one wake-up of each kind gives a new worker something to claim, and costs
+        nothing if it is one too many.
+        """
         with self._database.write() as session:
             ids = {
-                model: list(session.scalars(select(model.id).where(model.state == State.QUEUED).order_by(model.id)))
+                model: list(
+                    session.scalars(select(model.id).where(model.state == State.QUEUED).order_by(model.id).limit(most))
+                )
                 for model in (Job, Evaluation)
             }
             for job_id in ids[Job]:

@@ -16,7 +16,7 @@ from registry.leases import Beat
 from registry.models import EventKind, Job, State
 from workers import logs
 from workers.bench import Bench
-from workers.distill.events import Event, Finished, Log, Metrics, Progress, Snapshot, Started
+from workers.distill.events import Event, Finished, Log, Metrics, Preparing, Progress, Snapshot, Started
 from workers.pulse import Leave, Pulse, Verdict
 from workers.snapshotting import SnapshotKeeper
 from workers.writing import surely
@@ -31,6 +31,7 @@ class JobReporter:
         self.claim = claim
         self._bench, self._keeper, self._clock = bench, keeper, clock
         self._next_progress = self._next_snapshot = 0.0
+        self._preparing: Preparing | None = None
         self.train_images: int | None = None  # size of the real training set, once it is loaded
 
     # -- called in the pulse's thread ---------------------------------------------------------------------------------
@@ -63,6 +64,10 @@ class JobReporter:
             case Started():
                 self._next_snapshot = self._clock() + self._bench.settings.snapshot_seconds
                 self._tell(EventKind.LOG, {"message": _started(event)})
+            case Preparing():
+                self._take_preparing(event)
+                # What is ready is kept already, and a snapshot may be far off: a worker that stops leaves here.
+                pulse.check(at_snapshot=True)
             case Progress():
                 self._take_progress(event)
             case Metrics():
@@ -89,6 +94,12 @@ class JobReporter:
     def log(self, message: str) -> None:
         """Tell people a sentence."""
         self._tell(EventKind.LOG, {"message": message})
+
+    def _take_preparing(self, event: Preparing) -> None:
+        """Tell it where it is news: the laboratory yields it at every step of what it prepares."""
+        if event != self._preparing:
+            self._preparing = event
+            self._tell(EventKind.PREPARING, {"what": event.what, "done": event.done, "total": event.total})
 
     def _take_progress(self, event: Progress) -> None:
         now = self._clock()

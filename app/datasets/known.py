@@ -37,7 +37,7 @@ def built_in(catalog: Catalog, name: str) -> Facts | None:
 
 
 def facts(session: Session, catalog: Catalog, name: str) -> Facts:
-    """What a budget is checked against: name, classes, train_counts, shape, digest.
+    """What a budget is checked against: name, classes, train_counts (what training sees), shape, digest.
 
     Raises RecipeError naming `/dataset` and the data sets that there are.
     """

@@ -16,7 +16,7 @@ from registry.models import Dataset
 def show_built_in(services: Services, entry: Facts) -> DatasetRead:
     """A data set of the catalog."""
     available, reason = built_in_availability(entry, data_dir=services.settings.data_dir)
-    fields = ("name", "shape", "classes", "train", "test", "train_counts", "mean", "std")
+    fields = ("name", "shape", "classes", "train", "val", "test", "train_counts", "mean", "std")
     return DatasetRead(
         **{field: entry[field] for field in fields},
         id=None,
@@ -34,7 +34,7 @@ def show_built_in(services: Services, entry: Facts) -> DatasetRead:
 def show_registered(services: Services, found: Dataset) -> DatasetRead:
     """A data set that was uploaded."""
     available, reason = registered_availability(services, found)
-    fields = ("shape", "classes", "train", "test", "train_counts", "mean", "std")
+    fields = ("shape", "classes", "train", "val", "test", "train_counts", "mean", "std")
     return DatasetRead(
         **{field: found.facts[field] for field in fields},
         name=found.name,

@@ -78,16 +78,7 @@ def upload_dataset(upload: ReceivedUpload, response: Response, service: Service)
             digest=facts.digest,
             blob_digest=blob,
             num_bytes=num_bytes,
-            facts={
-                "shape": list(facts.shape),
-                "classes": list(facts.classes),
-                "train": sum(facts.train_counts),
-                "test": sum(facts.test_counts),
-                "train_counts": list(facts.train_counts),
-                "mean": list(facts.mean),
-                "std": list(facts.std),
-                "licence": None,
-            },
+            facts={**facts.to_json(), "licence": None},
         )
     response.headers["Location"] = f"/v1/datasets/{found.name}"
     return listing.show_registered(service, found)

@@ -17,9 +17,10 @@ class DatasetRead(BaseModel):
     reason: str | None = Field(description="why it is not on disk")
     shape: list[int] = Field(description="[C, H, W]")
     classes: list[str]
-    train: int = Field(description="images to learn from")
+    train: int = Field(description="images to learn from, the held-out ones not among them")
+    val: int = Field(description="images held out of the train split, or its own, to choose by")
     test: int = Field(description="images to be judged by")
-    train_counts: list[int] = Field(description="images of each class to learn from")
+    train_counts: list[int] = Field(description="images of each class to learn from: the smallest is the largest ipc")
     mean: list[float] = Field(description="per channel, of pixels in [0, 1]")
     std: list[float]
     licence: str | None

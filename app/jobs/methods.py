@@ -113,7 +113,12 @@ def _selection_schema(catalog: Catalog) -> Schema:
     choices = {
         name: {"type": "string", "enum": sorted(table[name]), "default": "random"} for name in ("start", "batches")
     }
-    return {"type": "object", "additionalProperties": False, "properties": choices}
+    options = {
+        option: declared
+        for batches in table["batches"].values()
+        for option, declared in batches["schema"]["properties"].items()
+    }
+    return {"type": "object", "additionalProperties": False, "properties": choices | options}
 
 
 def _with_defaults(schema: Schema, values: Mapping[str, Any]) -> Schema:

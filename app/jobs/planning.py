@@ -10,7 +10,6 @@ from app.datasets.known import facts
 from app.jobs.schemas import DryRun, Estimate
 from app.services import Catalog
 from distilled import __version__, recipe
-from distilled.budget import image_bytes
 from distilled.errors import Problem, RecipeError
 from registry import jobs
 
@@ -20,13 +19,13 @@ class Plan:
     """A recipe that can be distilled.
 
     ipc: what its budget comes to. digest: equal digests make equal artifacts.
-    stored_bytes: what the artifact's tensors will take, where that can be told.
+    stored_bytes: what the artifact's tensors will take.
     """
 
     recipe: dict[str, Any]
     ipc: int
     digest: str
-    stored_bytes: int | None
+    stored_bytes: int
 
 
 def plan(session: Session, catalog: Catalog, body: Mapping[str, Any]) -> Plan:
@@ -45,12 +44,12 @@ def plan(session: Session, catalog: Catalog, body: Mapping[str, Any]) -> Plan:
             problems += error.problems
     if problems:
         raise RecipeError(problems)
-    ipc = recipe.check_budget(expanded, catalog, dataset)
+    holding = recipe.check_budget(expanded, catalog, dataset)
     return Plan(
         recipe=expanded,
-        ipc=ipc,
+        ipc=holding.ipc,
         digest=recipe.recipe_digest(expanded, dataset_digest=dataset["digest"], code_version=__version__),
-        stored_bytes=_stored_bytes(expanded, dataset, ipc=ipc),
+        stored_bytes=holding.bytes,
     )
 
 
@@ -62,16 +61,9 @@ def foresee(session: Session, planned: Plan) -> DryRun:
         ipc=planned.ipc,
         digest=planned.digest,
         existing_job_id=None if existing is None else existing.id,
-        # TODO: estimate seconds from jobs like it, once enough of them have been recorded to do it honestly.
         estimate=Estimate(
             bytes=planned.stored_bytes,
             seconds=None,
             reason="how long it takes depends on the worker; the job's eta_seconds tells once it runs",
         ),
     )
-
-
-def _stored_bytes(expanded: Mapping[str, Any], dataset: Mapping[str, Any], *, ipc: int) -> int | None:
-    if expanded["parametrization"]["kind"] != "images":
-        return None
-    return ipc * len(dataset["classes"]) * image_bytes(expanded["parametrization"], dataset)

@@ -86,7 +86,7 @@ def get_job(job_id: JobId, session: Reading) -> JobRead:
 async def stream_events(
     job_id: events.ExistingJob, service: Service, last_event_id: events.LastEventId = 0
 ) -> AsyncIterator[ServerSentEvent]:
-    """The job's story as Server-Sent Events: `state`, `progress`, `metrics`, `log`, until the job ends.
+    """The job's story as Server-Sent Events, until it ends: `state`, `preparing`, `progress`, `metrics`, `log`.
 
     Events are numbered and kept. After a cut, ask again with `Last-Event-ID` and none is missed.
     """

@@ -26,6 +26,9 @@ class JobRead(BaseModel):
     id: str
     state: State
     queue_position: int | None = Field(default=None, description="1 for the job that is taken next; null unless queued")
+    stage: str | None = Field(
+        default=None, description="what a running job makes before its first step", examples=["training experts 3/10"]
+    )
     progress: float = Field(ge=0, le=1)
     step: int | None
     steps: int | None

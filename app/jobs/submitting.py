@@ -65,9 +65,10 @@ def submit(session: Session, ask: Ask, *, hours: float) -> Answer:
 
 
 def shown(session: Session, job: Job) -> JobRead:
-    """The job with its place in the queue."""
+    """The job with its place in the queue, or what it does before its first step."""
     read = JobRead.model_validate(job)
-    return read.model_copy(update={"queue_position": jobs.queue_position(session, job)})
+    found = {"queue_position": jobs.queue_position(session, job), "stage": jobs.stage(session, job)}
+    return read.model_copy(update=found)
 
 
 def _submitted(session: Session, ask: Ask) -> Answer:

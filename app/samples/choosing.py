@@ -1,9 +1,10 @@
 """From a query to labels: which classes, and how many images of each."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from app.errors import InvalidRequest
+from app.problems import pointer
 from registry.models import Artifact
 
 #: Images in one answer, so that one request cannot fill the memory.
@@ -71,6 +72,37 @@ def _numbers(amount: Amount, artifact: Artifact, *, classes: int, held: int | No
     if held is None:
         raise InvalidRequest.at("/query/ipc", "give one of ipc, ratio and count: this artifact serves any number")
     return [held] * classes
+
+
+def mixtures(
+    rows: Sequence[tuple[Mapping[str, float], int]], *, names: Sequence[str], held: int | None
+) -> list[list[float]]:
+    """Weights of every class, summing to 1, of each (mix, count).
+
+    Classes are given by name or index; a name counts before an index. Raises InvalidRequest for a class that is unknown
+    or named twice, weights that are all 0, more images of a mixture than are held of a class, or too many in all.
+    """
+    out: list[list[float]] = []
+    for i, (mix, count) in enumerate(rows):
+        where = pointer([i, "mix"])
+        weights = [0.0] * len(names)
+        places = [_index(name, names=names, where=where) for name in mix]
+        if len(set(places)) < len(places):
+            raise InvalidRequest.at(where, "names a class twice, by name and by index; name each class once")
+        total = sum(mix.values())
+        if total <= 0:
+            raise InvalidRequest.at(where, "weighs nothing; give at least one class a weight above 0")
+        for place, weight in zip(places, mix.values(), strict=True):
+            weights[place] = weight / total
+        if held is not None and count > held:
+            detail = f"the artifact holds {held} images of one mixture; ask for at most {held}"
+            raise InvalidRequest.at(pointer([i, "count"]), detail)
+        out.append(weights)
+    images = sum(count for _, count in rows)
+    if images > MAX_IMAGES:
+        detail = f"brings the images to {images}; one answer holds at most {MAX_IMAGES}"
+        raise InvalidRequest.at(pointer([len(rows) - 1, "count"]), detail)
+    return out
 
 
 def _index(part: str, *, names: Sequence[str], where: str) -> int:

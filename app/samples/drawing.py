@@ -32,6 +32,31 @@ def draw(
     )
 
 
+def mix(
+    services: Services,
+    artifact: Artifact,
+    *,
+    weights: Sequence[Sequence[float]],
+    counts: Sequence[int],
+    seed: int,
+    dtype: str = "uint8",
+) -> SyntheticSet:
+    """So many images of each mixture of classes, mixture after mixture."""
+    return services.sampler.mix(
+        artifact.digest,
+        lambda: services.store.get(artifact.digest),
+        weights=weights,
+        counts=counts,
+        seed=seed,
+        dtype=dtype,
+    )
+
+
+def mixes(services: Services, artifact: Artifact) -> bool:
+    """Whether images of mixed classes can be recalled from the artifact."""
+    return services.sampler.mixes(artifact.digest, lambda: services.store.get(artifact.digest))
+
+
 def as_content(synthetic: SyntheticSet, *, format: str, stem: str) -> Content:
     """The set as a file of this format. Raises InvalidRequest where the format cannot hold it."""
     try:

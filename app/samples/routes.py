@@ -12,8 +12,8 @@ from app.artifacts.content import IMMUTABLE, Content, respond
 from app.deps import ArtifactName, Reading, Service
 from app.errors import InvalidRequest
 from app.problems import below, pointer, responses
-from app.samples.choosing import Amount, class_indices, per_class
-from app.samples.drawing import as_content, draw, held
+from app.samples.choosing import Amount, class_indices, mixtures, per_class
+from app.samples.drawing import as_content, draw, held, mix, mixes
 from app.samples.schemas import Classes, Count, DownloadFormat, Dtype, Format, Ipc, MixRow, Ratio, Seed
 from distilled.errors import Problem
 from distilled.formats.sets import MEDIA_TYPES
@@ -71,20 +71,27 @@ def get_samples(
 def mix_samples(
     artifact: ArtifactName,
     session: Reading,
+    service: Service,
     rows: Annotated[list[MixRow], Body(min_length=1, max_length=10_000)],
     seed: Seed = None,
     format: Annotated[Format, Query(description="of the answer")] = Format.SAFETENSORS,
     dtype: Annotated[Dtype, Query(description="bytes, or floats as networks want them")] = Dtype.UINT8,
 ) -> Response:
-    """A batch of mixtures of classes. Memories and generators can recall them; finished images cannot."""
+    """A batch of mixtures of classes, of an artifact that can recall them; finished images cannot be mixed."""
     found = artifacts.get(session, artifact)
-    _check_rows(rows, found)
-    # TODO: serve mixtures when the first kind that can recall them arrives (memory, generator).
-    detail = (
-        f"an artifact of kind `{found.kind}` holds finished images and cannot mix classes; memories and generators "
-        "can. Ask GET …/samples for whole classes, or for an artifact of another kind"
-    )
-    raise InvalidRequest([Problem(pointer=pointer([i, "mix"]), detail=detail) for i in range(len(rows))])
+    if not mixes(service, found):
+        why = "holds finished images and cannot mix classes; ask GET …/samples for whole classes"
+        detail = f"an artifact of kind `{found.kind}` {why}"
+        raise InvalidRequest([Problem(pointer=pointer([i, "mix"]), detail=detail) for i in range(len(rows))])
+    asked = [(row.mix, row.count) for row in rows]
+    weights = mixtures(asked, names=found.header["classes"], held=held(service, found))
+    used = secrets.randbelow(DRAWN_SEEDS) if seed is None else seed
+    drawn = mix(service, found, weights=weights, counts=[count for _, count in asked], seed=used, dtype=dtype)
+    content = as_content(drawn, format=format, stem=f"{found.id}-mix-seed{used}")
+    # An answer to POST is neither conditional nor served in parts.
+    headers = {"Content-Disposition": f'attachment; filename="{content.filename}"', "X-Seed": str(used)}
+    body = b"".join(content.read(0, content.size))
+    return Response(body, media_type=content.media_type, headers={**headers, "Cache-Control": "no-store"})
 
 
 @router.head("/download", response_class=Response, responses=FILES | PARTIAL)
@@ -137,11 +144,3 @@ def _stored(
     found = artifacts.get(session, name)
     chosen = class_indices(classes, names=found.header["classes"])
     return found, chosen, per_class(Amount(ipc=ipc), found, classes=len(chosen), held=held(service, found))
-
-
-def _check_rows(rows: list[MixRow], found: Artifact) -> None:
-    names: list[str] = found.header["classes"]
-    for i, row in enumerate(rows):
-        class_indices([name for name in row.mix if name not in names] or None, names=names, where=pointer([i, "mix"]))
-        if sum(row.mix.values()) <= 0:
-            raise InvalidRequest.at(pointer([i, "mix"]), "weighs nothing; give at least one class a weight above 0")

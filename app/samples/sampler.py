@@ -9,13 +9,16 @@ import hashlib
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import torch
+from numpy.typing import NDArray
 
 from distilled.errors import NotHeld
 from distilled.files import Artifact, open_artifact
 from distilled.formats.sets import SyntheticSet
 from distilled.images import to_bytes, to_pixels
+from distilled.parametrizations.base import Batch, ImageSpace
 
 #: Artifacts kept open at a time.
 KEPT = 8
@@ -44,16 +47,41 @@ class Sampler:
             if made.per_class is not None:
                 _check_held(labels_N, held=made.per_class, classes=made.space.classes)
             batch = made.draw(labels_N, rng=None if seed is None else generator(digest, seed=seed, index=0))
-            if dtype == "float32":
-                images = batch.images_NCHW.to(torch.float32).contiguous().numpy()
-            else:
-                images = to_bytes(to_pixels(batch.images_NCHW, mean=made.space.mean, std=made.space.std)).numpy()
             return SyntheticSet(
-                images=images,
+                images=_as_arrays(batch, made.space, dtype=dtype),
                 classes=made.space.classes,
                 labels=labels_N.numpy(),  # what was asked for; a soft label's likeliest class may be another
                 soft_labels=batch.targets.numpy() if batch.soft else None,
             )
+
+    def mix(
+        self,
+        digest: str,
+        read: Callable[[], bytes],
+        *,
+        weights: Sequence[Sequence[float]],
+        counts: Sequence[int],
+        seed: int,
+        dtype: str = "uint8",
+    ) -> SyntheticSet:
+        """`counts[i]` images of each mixture `weights[i]` (of each class, summing to 1), which is their soft label.
+
+        Raises ArtifactError where the artifact's kind cannot mix classes.
+        """
+        with self._lock, torch.inference_mode():
+            made = self._opened(digest, read).parametrization
+            weights_NK = torch.tensor(weights, dtype=torch.float32).repeat_interleave(torch.tensor(counts), dim=0)
+            batch = made.mix(weights_NK, rng=generator(digest, seed=seed, index=0))
+            return SyntheticSet(
+                images=_as_arrays(batch, made.space, dtype=dtype),
+                classes=made.space.classes,
+                soft_labels=batch.targets.numpy(),
+            )
+
+    def mixes(self, digest: str, read: Callable[[], bytes]) -> bool:
+        """Whether images of mixed classes can be recalled from the artifact."""
+        with self._lock:
+            return self._opened(digest, read).parametrization.mixes
 
     def per_class(self, digest: str, read: Callable[[], bytes]) -> int | None:
         """Images that a fixed set holds of each class; None where any number can be drawn."""
@@ -73,6 +101,12 @@ def generator(digest: str, *, seed: int, index: int) -> torch.Generator:
     """The randomness of the index-th batch of a seed, the same wherever it is drawn."""
     named = hashlib.sha256(f"{digest}/{seed}/{index}".encode()).digest()
     return torch.Generator().manual_seed(int.from_bytes(named[:8], "big") >> 1)
+
+
+def _as_arrays(batch: Batch, space: ImageSpace, *, dtype: str) -> NDArray[Any]:
+    if dtype == "float32":
+        return batch.images_NCHW.to(torch.float32).contiguous().numpy()
+    return to_bytes(to_pixels(batch.images_NCHW, mean=space.mean, std=space.std)).numpy()
 
 
 def _check_held(labels_N: torch.Tensor, *, held: int, classes: Sequence[str]) -> None:

@@ -1,5 +1,6 @@
 """Commands about artifacts: artifacts, pull, sample, alias."""
 
+import re
 from enum import StrEnum
 from itertools import islice
 from pathlib import Path
@@ -37,6 +38,7 @@ class Dtype(StrEnum):
 
 
 _SUFFIXES = {"content": ".safetensors", "safetensors": ".safetensors", "npz": ".npz", "png": ".zip", "json": ".json"}
+_MIXED = re.compile(r"(.+)=(\d+\.?\d*|\.\d+)", re.ASCII)
 
 
 def register(app: typer.Typer) -> None:
@@ -135,8 +137,11 @@ def sample(
     *,
     ipc: Annotated[int | None, typer.Option(help="So many images of each class.")] = None,
     ratio: Annotated[float | None, typer.Option(help="So large a share of the real images, in 0..1.")] = None,
-    count: Annotated[int | None, typer.Option(help="So many images in all.")] = None,
+    count: Annotated[int | None, typer.Option(help="So many images in all; with --mix, of each mixture.")] = None,
     classes: Classes = None,
+    mix: Annotated[
+        list[str] | None, typer.Option(help="Images between classes, by weight: 3=0.5,8=0.5. May be repeated.")
+    ] = None,
     seed: Annotated[int | None, typer.Option(help="The same seed gives the same bytes.")] = None,
     dtype: Annotated[Dtype, typer.Option(help="uint8 pixels, or float32 standardised.")] = Dtype.UINT8,
     format: Annotated[SampleFormat | None, typer.Option(help="By default what the name of the output says.")] = None,
@@ -145,20 +150,18 @@ def sample(
     key: Key = None,
     json: JsonFlag = False,
 ) -> None:
-    """Draw a batch into a file: by images per class, by ratio or by count."""
+    """Draw a batch into a file: by images per class, by ratio or by count; of a memory also mixtures of classes."""
     session = begin(ctx, url=url, key=key, json=json)
     chosen = format or _format_of(output)
     target = output or _target(artifact, chosen)
+    query = {"ipc": ipc, "ratio": ratio, "classes": classes, "count": count}
+    rows = None
+    if mix:
+        if count is None or any(query[name] is not None for name in ("ipc", "ratio", "classes")):
+            raise typer.BadParameter("--mix needs --count, and neither --ipc, --ratio nor --classes")
+        rows, query = [{"mix": _mixture(text), "count": count} for text in mix], {}
     used = session.client.sample_file(
-        artifact,
-        target,
-        format=chosen.value,
-        ipc=ipc,
-        ratio=ratio,
-        count=count,
-        classes=classes,
-        seed=seed,
-        dtype=dtype.value,
+        artifact, target, format=chosen.value, rows=rows, seed=seed, dtype=dtype.value, **query
     )
     size = target.stat().st_size
     about = {"artifact": artifact, "path": str(target), "bytes": size, "format": chosen.value, "seed": used}
@@ -192,6 +195,15 @@ def alias(
 def _target(artifact: str, format: StrEnum) -> Path:
     # What the service names the artifact is no path of ours.
     return Path(Path(artifact).name + _SUFFIXES[format.value])
+
+
+def _mixture(text: str) -> dict[str, float]:
+    """Weights of classes from `3=0.5,8=0.5`."""
+    found = [_MIXED.fullmatch(part.strip()) for part in text.split(",")]
+    out = {part[1]: float(part[2]) for part in found if part}
+    if len(out) < len(found):
+        raise typer.BadParameter(f"--mix takes class=weight, each class once, with commas between; not {text!r}")
+    return out
 
 
 def _format_of(output: Path | None) -> SampleFormat:

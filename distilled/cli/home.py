@@ -14,7 +14,7 @@ if sys.platform != "win32":  # the client runs everywhere; the service on POSIX 
 
 
 class NoCheckout(DistilledError):
-    """The service is not here: this is the reading library alone. Run this from a checkout, or run the images."""
+    """This part of the service is not here. Run it from a checkout, or in its image; the library alone only reads."""
 
 
 class HomeInUse(DistilledError):
@@ -25,10 +25,11 @@ class HomeUnusable(DistilledError):
     """The home cannot be made or written; choose a folder of your own with --home."""
 
 
-def find_checkout() -> Path:
-    """The root of the checkout this library belongs to. Raises NoCheckout from a wheel, which holds no service."""
+def find_checkout(*parts: str) -> Path:
+    """The root of the checkout this library belongs to. parts: the packages that are needed, all unless named: the
+    front end's image holds no `workers`. Raises NoCheckout where one is missing; a wheel holds none of them."""
     root = Path(__file__).resolve().parents[2]
-    if not all((root / part).is_file() for part in ("registry/schema.py", "app/__main__.py", "workers/__main__.py")):
+    if not all((root / part / "__init__.py").is_file() for part in parts or ("registry", "app", "workers")):
         raise NoCheckout
     return root
 

@@ -15,8 +15,10 @@ _INTRODUCTION = """\
 `distilled <command>`, or `python -m distilled <command>`.
 
 Results go to stdout; progress bars, notes and errors to stderr. With `--json` a command prints one JSON document on
-stdout and nothing else (`watch`, and `submit --watch`: one JSON line for each event, then one for the job and one for
-the artifact; `quickstart` likewise). A failure is then `{"error": {"status", "title", "detail", "errors"}}`.
+stdout and nothing else. Commands that follow something print JSON lines: `watch` and `submit --watch` one for each
+event, then one for the job and one for the artifact, and `quickstart` likewise; `up`, `api`, `worker` and `migrate` one
+for each event, such as `{"event": "ready", "url": …}`, while their logs go to stderr or to files. A failure is
+`{"error": {"status", "title", "detail", "errors"}}`.
 
 The service is the one at `--url` or `DISTILLED_URL`, else `http://127.0.0.1:8000`; its key is `--key` or
 `DISTILLED_API_KEY`.

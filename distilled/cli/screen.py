@@ -46,6 +46,12 @@ class Screen:
         if self.as_json:
             _write(json.dumps(value, ensure_ascii=False))
 
+    def event(self, name: str, words: str = "", **facts: object) -> None:
+        """Something that happened to a process that goes on: a JSON line with the facts, or the words for people."""
+        self.line({"event": name, **facts})
+        if words:
+            self.say(f"distilled: {words}")
+
     def say(self, text: str) -> None:
         """A sentence for people. It is data, not markup: what looks like a tag stays as it is."""
         if not self.as_json:

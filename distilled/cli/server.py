@@ -4,6 +4,7 @@ They start `python -m app`, `python -m workers` and the migration as processes: 
 """
 
 import errno
+import json as jsons
 import os
 import signal
 import socket
@@ -13,12 +14,13 @@ from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
-from typing import Annotated, NoReturn
+from typing import Annotated, Any, NoReturn
 
 import typer
 
 from distilled.cli import home as homes
 from distilled.cli import readiness
+from distilled.cli.screen import Screen
 from distilled.cli.supervisor import Program, Supervisor
 from distilled.errors import DistilledError
 
@@ -32,29 +34,39 @@ Home = Annotated[Path, typer.Option(envvar="DISTILLED_HOME", help="Folder of the
 DEFAULT_HOME = Path("~/.distilled")
 Host = Annotated[str, typer.Option(help="Address to listen on.")]
 Port = Annotated[int, typer.Option(min=1, max=65535, help="Port to listen on.")]
+JsonLines = Annotated[
+    bool, typer.Option("--json", help="Print a JSON line for each event on stdout, and nothing else.")
+]
+LINES = "--json: a JSON line when it is ready, and one when it has stopped"
 PASS_ON = {"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": []}
 
 
 def register(app: typer.Typer) -> None:
     """Add the server's verbs to the command line."""
     app.command()(up)
-    app.command(context_settings=PASS_ON, help="Run the API alone (all options of `python -m app`).")(api)
-    app.command(context_settings=PASS_ON, help="Run one worker alone (all options of `python -m workers`).")(worker)
+    app.command(context_settings=PASS_ON, help=f"Run the API alone (all options of `python -m app`; {LINES}).")(api)
+    told = f"Run one worker alone (all options of `python -m workers`; {LINES})."
+    app.command(context_settings=PASS_ON, help=told)(worker)
     app.command()(migrate)
-    app.command(context_settings=PASS_ON, help="Check this machine for all the service needs (--json).")(doctor)
+    told = "Check this machine for all the service needs (--json: one JSON document)."
+    app.command(context_settings=PASS_ON, help=told)(doctor)
 
 
-def up(home: Home = DEFAULT_HOME, host: Host = "127.0.0.1", port: Port = 8000) -> None:
-    """Run the whole service on this machine: database, API and one worker. Ctrl-C stops it cleanly."""
-    with _told_plainly():
+def up(home: Home = DEFAULT_HOME, host: Host = "127.0.0.1", port: Port = 8000, json: JsonLines = False) -> None:
+    """Run the whole service on this machine: database, API and one worker. Ctrl-C stops it cleanly.
+
+    With --json the events are: migrated, starting, waiting, ready, ended (it starts again), killed, stopped.
+    """
+    screen = Screen(as_json=json)
+    with _told_plainly(screen):
         root = homes.find_checkout()
         place = homes.make_home(home)
         environment = homes.service_environment(root, home=place, base=os.environ)
         with homes.locked(place):
             _need_port(host, port)
             homes.purge_queue(place, environment=environment)
-            _migrate(environment)
-            _supervise(place, environment, host=host, port=port)
+            screen.event("migrated", **_migrate(environment))
+            _supervise(place, environment, host=host, port=port, screen=screen)
 
 
 def api(context: typer.Context) -> None:
@@ -67,13 +79,14 @@ def worker(context: typer.Context) -> None:
     _become("workers", context.args)
 
 
-def migrate(home: Home = DEFAULT_HOME) -> None:
+def migrate(home: Home = DEFAULT_HOME, json: JsonLines = False) -> None:
     """Bring the database to the newest schema."""
-    with _told_plainly():
-        root = homes.find_checkout()
+    screen = Screen(as_json=json)
+    with _told_plainly(screen):
+        root = homes.find_checkout("registry")
         place = homes.make_home(home)
-        _migrate(homes.service_environment(root, home=place, base=os.environ))
-    typer.echo("The database is at the newest schema.")
+        done = _migrate(homes.service_environment(root, home=place, base=os.environ))
+    screen.event("migrated", "the database is at the newest schema", **done)
 
 
 def doctor(context: typer.Context) -> None:
@@ -81,7 +94,7 @@ def doctor(context: typer.Context) -> None:
     _become("workers.doctor", context.args)
 
 
-def _supervise(home: Path, environment: dict[str, str], *, host: str, port: int) -> None:
+def _supervise(home: Path, environment: dict[str, str], *, host: str, port: int, screen: Screen) -> None:
     """Start API and worker, say when they are ready, and keep them until a signal asks for the end."""
     logs = home / "logs"
     supervisor = Supervisor(
@@ -99,7 +112,7 @@ def _supervise(home: Path, environment: dict[str, str], *, host: str, port: int)
                 log=logs / "worker.log",
             ),
         ],
-        say=_say,
+        tell=screen.event,
     )
 
     def on_signal(_number: int, _frame: FrameType | None) -> None:
@@ -107,16 +120,17 @@ def _supervise(home: Path, environment: dict[str, str], *, host: str, port: int)
 
     signal.signal(signal.SIGINT, on_signal)
     signal.signal(signal.SIGTERM, on_signal)
-    _say(f"starting (home {home}, logs {logs})")
+    screen.event("starting", f"starting (home {home}, logs {logs})", home=str(home), logs=str(logs))
     supervisor.start_all()
-    supervisor.run(each_tick=Announcer(host=host, port=port))
-    _say("stopped")
+    supervisor.run(each_tick=Announcer(host=host, port=port, screen=screen))
+    screen.event("stopped", "stopped")
 
 
 class Announcer:
     """Says once that the service is ready; while it is not, says why after a while."""
 
-    def __init__(self, *, host: str, port: int) -> None:
+    def __init__(self, *, host: str, port: int, screen: Screen) -> None:
+        self._screen = screen
         # A service that listens everywhere is asked at home.
         self._host = "127.0.0.1" if host in ("0.0.0.0", "::", "") else host  # noqa: S104 - compared, not bound
         self._port = port
@@ -133,15 +147,18 @@ class Announcer:
         answer = readiness.ask(self._host, self._port)
         if answer.ready:
             self._ready = True
-            _say(f"ready at {self._url}  (documentation: {self._url}/docs)")
+            self._screen.event("ready", f"ready at {self._url}  (documentation: {self._url}/docs)", url=self._url)
         elif now > self._patience_ends:
             self._patience_ends = now + PATIENCE_SECONDS
-            _say("not ready yet: " + "; ".join(answer.waiting))
+            self._screen.event("waiting", "not ready yet: " + "; ".join(answer.waiting), waiting=answer.waiting)
 
 
-def _migrate(environment: dict[str, str]) -> None:
-    """Run the registry's migration, which lets one of many at a time; says its last words when it fails."""
-    command = homes.module_arguments("registry.schema")
+def _migrate(environment: dict[str, str]) -> dict[str, Any]:
+    """Run the registry's migration, which lets one of many at a time; says its last words when it fails.
+
+    Returns the `database`, without its password, and the `revision` that it is at.
+    """
+    command = homes.module_arguments("registry.schema", "--json")
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     if done.returncode != 0:
         words = done.stderr.strip().splitlines()
@@ -149,6 +166,7 @@ def _migrate(environment: dict[str, str]) -> None:
             f"The database could not be migrated: {words[-1] if words else 'the migration said nothing'} "
             "Check DISTILLED_DATABASE_URL and that the home is writable; `distilled doctor` says more."
         )
+    return jsons.loads(done.stdout)
 
 
 def _need_port(host: str, port: int) -> None:
@@ -167,20 +185,20 @@ def _need_port(host: str, port: int) -> None:
 
 def _become(module: str, arguments: list[str]) -> NoReturn:
     """Replace this process, so that signals and exit codes are the program's own."""
-    with _told_plainly():
-        root = homes.find_checkout()
+    with _told_plainly(Screen(as_json="--json" in arguments)):
+        root = homes.find_checkout(module.partition(".")[0])
         command = homes.module_arguments(module, *arguments)
         os.execve(command[0], command, homes.service_environment(root, home=None, base=os.environ))  # noqa: S606 - no shell
     raise AssertionError("unreachable: exec returns only by raising")
 
 
 @contextmanager
-def _told_plainly() -> Generator[None]:
-    """A refusal is one sentence on stderr and an exit code, never a traceback."""
+def _told_plainly(screen: Screen) -> Generator[None]:
+    """A refusal is one sentence on stderr, JSON where that is asked for, and an exit code; never a traceback."""
     try:
         yield
     except DistilledError as error:
-        typer.echo(f"distilled: {error}", err=True)
+        screen.failure(error)
         raise typer.Exit(_exit_code(error)) from None
 
 
@@ -188,7 +206,3 @@ def _exit_code(error: DistilledError) -> int:
     if isinstance(error, homes.NoCheckout):
         return EXIT_NO_SERVICE
     return EXIT_CONFLICT if isinstance(error, homes.HomeInUse) else EXIT_FAULT
-
-
-def _say(words: str) -> None:
-    typer.echo(f"distilled: {words}")

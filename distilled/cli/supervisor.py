@@ -36,6 +36,12 @@ class Process(Protocol):
     def kill(self) -> None: ...
 
 
+class Tell(Protocol):
+    """Hears what happens: an event's name, a sentence for people, and the facts (as `screen.Screen.event` does)."""
+
+    def __call__(self, name: str, words: str = "", **facts: object) -> None: ...
+
+
 @dataclass(frozen=True, kw_only=True)
 class Program:
     """One child: what it is called in messages, how it is started and where its output goes."""
@@ -81,12 +87,12 @@ class Supervisor:
         self,
         programs: Sequence[Program],
         *,
-        say: Callable[[str], None],
+        tell: Tell,
         start: Callable[[Program], Process] = start_process,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.children = [Child(program=program) for program in programs]
-        self.say = say
+        self._tell = tell
         self._start = start
         self._clock = clock
         self._stop = threading.Event()
@@ -119,9 +125,15 @@ class Supervisor:
                 continue
             if now - child.started >= HEALTHY_SECONDS:
                 child.delay_seconds = FIRST_DELAY_SECONDS
-            self.say(
-                f"the {child.program.name} ended ({describe_exit(code)}); it starts again in "
-                f"{child.delay_seconds:.0f} s. Its log: {child.program.log}"
+            exit_words = describe_exit(code)
+            self._tell(
+                "ended",
+                f"the {child.program.name} ended ({exit_words}); it starts again in {child.delay_seconds:.0f} s. "
+                f"Its log: {child.program.log}",
+                program=child.program.name,
+                exit=exit_words,
+                restart_seconds=child.delay_seconds,
+                log=str(child.program.log),
             )
             child.process = None
             child.next_start = now + child.delay_seconds
@@ -152,7 +164,8 @@ class Supervisor:
             except subprocess.TimeoutExpired:
                 continue
             return
-        self.say(f"the {name} did not stop in time and is killed; its job goes on from its last snapshot")
+        words = f"the {name} did not stop in time and is killed; its job goes on from its last snapshot"
+        self._tell("killed", words, program=name)
         process.kill()
         process.wait()
 

@@ -53,6 +53,9 @@ class JobBar:
         data = event.data
         if event.kind == "log":
             self.progress.console.print(str(data.get("message", "")), markup=False, style="dim")
+        elif event.kind == "preparing":
+            done, total = data.get("done") or 0, data.get("total") or 1
+            self.show("job", description=str(data.get("what", "preparing")), done=done / total, facts=f"{done}/{total}")
         elif event.kind == "progress":
             steps = data.get("steps") or 0
             done = (data.get("step") or 0) / steps if steps else float(data.get("progress") or 0.0)

@@ -202,21 +202,48 @@ class Client:
         dtype: str = "uint8",
     ) -> Sample:
         """A batch as numpy arrays, by one of `ipc`, `ratio` or `count`; the same seed gives the same bytes."""
-        query = query_of(
-            ipc=ipc, ratio=ratio, count=count, classes=classes, seed=seed, dtype=dtype, format="safetensors"
-        )
-        response = self._wire.request("GET", f"{_of(artifact)}/samples", query=query)
+        query = {"ipc": ipc, "ratio": ratio, "count": count, "classes": classes, "seed": seed, "dtype": dtype}
+        response = self._drawn(artifact, None, format="safetensors", **query)
         return Sample.from_response(response.content, headers=response.headers)
 
-    def sample_file(self, artifact: Artifact | str, path: Path | str, *, format: str, **query: Any) -> int | None:
-        """A batch as a file (safetensors, npz, png, json), asked for as in `sample`. Returns the seed of the draw."""
-        response = self._wire.request("GET", f"{_of(artifact)}/samples", query=query_of(format=format, **query))
+    def mix(
+        self, artifact: Artifact | str, rows: Sequence[Mapping[str, Any]], *, seed: int | None = None, **query: Any
+    ) -> Sample:
+        """A batch of mixtures of classes, from an artifact that can recall them (a memory); soft labels say which.
+
+        rows: such as {"mix": {"3": 0.5, "8": 0.5}, "count": 4}, with classes by name or index.
+        """
+        response = self._drawn(artifact, rows, format="safetensors", seed=seed, **query)
+        return Sample.from_response(response.content, headers=response.headers)
+
+    def sample_file(
+        self,
+        artifact: Artifact | str,
+        path: Path | str,
+        *,
+        format: str,
+        rows: Sequence[Mapping[str, Any]] | None = None,
+        **query: Any,
+    ) -> int | None:
+        """A batch as a file (safetensors, npz, png, json), asked for as in `sample`, or with `rows` as in `mix`.
+
+        Returns the seed of the draw.
+        """
+        response = self._drawn(artifact, rows, format=format, **query)
         target = Path(path)
         part = target.with_name(f"{target.name}.part")
         part.write_bytes(response.content)
         part.replace(target)
         seed = response.headers.get("X-Seed")
         return int(seed) if seed else None
+
+    def _drawn(
+        self, artifact: Artifact | str, rows: Sequence[Mapping[str, Any]] | None, **query: Any
+    ) -> httpx2.Response:
+        """The answer to GET …/samples, or with rows to POST, which changes nothing either and so may be repeated."""
+        method = "GET" if rows is None else "POST"
+        path = f"{_of(artifact)}/samples"
+        return self._wire.request(method, path, query=query_of(**query), body=rows, repeatable=True)
 
     def preview(
         self,

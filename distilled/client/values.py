@@ -23,6 +23,7 @@ ENDED = frozenset({JobState.SUCCEEDED, JobState.FAILED, JobState.CANCELLED})
 
 class EventKind(StrEnum):
     STATE = "state"  #: the job changed its state
+    PREPARING = "preparing"  #: what is made before the first step: what, done, total
     PROGRESS = "progress"  #: step, steps, loss, images a second, ETA
     METRICS = "metrics"  #: named figures of one step
     LOG = "log"  #: a line for people

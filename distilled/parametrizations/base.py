@@ -5,7 +5,7 @@ else is known of it by an objective, an evaluation or a sampler.
 """
 # Shapes: N images, C channels, H height, W width, K classes.
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib import import_module
 from typing import Any, ClassVar
@@ -13,10 +13,13 @@ from typing import Any, ClassVar
 import torch
 from torch import Generator, Tensor, nn
 
-from distilled.errors import ArtifactError
+from distilled.errors import ArtifactError, NotHeld
 
 #: kind -> "module:Class"; the classes are imported on use.
-PARAMETRIZATIONS = {"images": "distilled.parametrizations.images:Images"}
+PARAMETRIZATIONS = {
+    "images": "distilled.parametrizations.images:Images",
+    "memory": "distilled.parametrizations.memory:Memory",
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,6 +74,7 @@ class Parametrization(nn.Module):
 
     kind: ClassVar[str]
     Config: ClassVar[type]
+    mixes: ClassVar[bool] = False  # whether `mix` can recall images of mixed classes
 
     def __init__(self, config: Any, *, space: ImageSpace) -> None:
         super().__init__()
@@ -94,6 +98,14 @@ class Parametrization(nn.Module):
         None in stored order, and raises NotHeld where more of a class is asked for than it holds.
         """
         raise NotImplementedError
+
+    def mix(self, weights_NK: Tensor, *, rng: Generator | None) -> Batch:
+        """An image for each mixture of classes, with the mixture as its soft target.
+
+        weights_NK: of each class, at least 0, rows sum to 1. Equal rows give different images, as equal labels do in
+        `draw`. Raises InvalidInput for other weights, ArtifactError where no images of mixed classes can be recalled.
+        """
+        raise ArtifactError(f"an artifact of kind `{self.kind}` holds finished images and cannot mix classes")
 
     def project(self) -> None:
         """Bring the parameters back into the allowed set; called after each optimiser step."""
@@ -121,6 +133,29 @@ class Parametrization(nn.Module):
             raise ArtifactError(f"a {self.kind} has no fixed set; draw as many images as are wanted")
         labels_N = torch.arange(self.space.num_classes).repeat_interleave(self.per_class)
         return self.draw(labels_N, rng=None)
+
+
+def places(labels_N: Tensor, *, per_class: int, names: Sequence[str], rng: Generator | None) -> Tensor:
+    """The place 0..per_class-1, among those of its class, of each image that is drawn from a fixed set: int64 [N].
+
+    The i-th time that a class is asked for it gives its i-th image: in random order with `rng`, anew in each round
+    where more are asked for than it has; in stored order without, and then raises NotHeld for more.
+    """
+    places_N = torch.empty(len(labels_N), dtype=torch.int64)
+    labels_N = labels_N.cpu()
+    for k in labels_N.unique().tolist():
+        asked = labels_N == k
+        count = int(asked.sum())
+        if rng is None and count > per_class:
+            raise NotHeld(f"{count} images of {names[k]} were asked for; it holds {per_class}")
+        rounds = -(-count // per_class)
+        order = (
+            torch.arange(per_class)
+            if rng is None
+            else torch.cat([torch.randperm(per_class, generator=rng) for _ in range(rounds)])
+        )
+        places_N[asked] = order[:count]
+    return places_N
 
 
 def parametrization_class(kind: str) -> type[Parametrization]:

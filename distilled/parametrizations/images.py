@@ -7,10 +7,10 @@ from dataclasses import dataclass
 import torch
 from torch import Generator, Tensor, nn
 
-from distilled.errors import ArtifactError, NotHeld
+from distilled.errors import ArtifactError
 from distilled.images import from_bytes, standardise, to_bytes, to_pixels
 from distilled.knobs import knob
-from distilled.parametrizations.base import Batch, ImageSpace, Parametrization
+from distilled.parametrizations.base import Batch, ImageSpace, Parametrization, places
 
 #: Probability a soft label starts with on its own class; the rest is spread evenly.
 START_CONFIDENCE = 0.9
@@ -55,29 +55,11 @@ class Images(Parametrization):
         return self.config.labels == "soft"
 
     def draw(self, labels_N: Tensor, *, rng: Generator | None) -> Batch:
-        index_N = self._places(labels_N, rng=rng).to(self.images_NCHW.device)
+        names = [f"class {name!r}" for name in self.space.classes]
+        places_N = places(labels_N, per_class=self.per_class, names=names, rng=rng)
+        index_N = (labels_N.cpu() * self.per_class + places_N).to(self.images_NCHW.device)
         targets = self.logits_NK[index_N].softmax(1) if self.soft else labels_N.to(self.images_NCHW.device)
         return Batch(images_NCHW=self.images_NCHW[index_N], targets=targets)
-
-    def _places(self, labels_N: Tensor, *, rng: Generator | None) -> Tensor:
-        """The stored place of each drawn image: the i-th time a class is asked for gives its i-th image."""
-        places_N = torch.empty(len(labels_N), dtype=torch.int64)
-        labels_N = labels_N.cpu()
-        for k in labels_N.unique().tolist():
-            asked = labels_N == k
-            count = int(asked.sum())
-            if rng is None and count > self.per_class:
-                raise NotHeld(
-                    f"{count} images of class {self.space.classes[k]!r} were asked for; it holds {self.per_class}"
-                )
-            rounds = -(-count // self.per_class)
-            order = (
-                torch.arange(self.per_class)
-                if rng is None
-                else torch.cat([torch.randperm(self.per_class, generator=rng) for _ in range(rounds)])
-            )
-            places_N[asked] = k * self.per_class + order[:count]
-        return places_N
 
     @torch.no_grad()
     def project(self) -> None:

@@ -57,7 +57,7 @@ def upgrade() -> None:
     op.create_table(
         "baselines",
         sa.Column("key", sa.String(length=64), nullable=False),
-        sa.Column("values", sa.JSON(none_as_null=True), nullable=False),
+        sa.Column("score", sa.JSON(none_as_null=True), nullable=False),
         sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
         sa.PrimaryKeyConstraint("key", name="pk_baselines"),
     )
@@ -135,7 +135,6 @@ def upgrade() -> None:
         sa.Column("config_digest", sa.String(length=64), nullable=False),
         sa.Column("seed", sa.BigInteger(), nullable=False),
         sa.Column("result", sa.JSON(none_as_null=True), nullable=True),
-        sa.Column("baseline_key", sa.String(length=64), nullable=True),
         sa.Column("accuracy", sa.Double(), nullable=True),
         sa.Column("accuracy_std", sa.Double(), nullable=True),
         sa.Column(

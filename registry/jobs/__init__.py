@@ -10,7 +10,7 @@ All take the session first and leave committing to the caller, who wraps them in
 """
 
 from registry.jobs.holding import Claim, beat, cancelled, claim, claim_next, fail, record_snapshot, release
-from registry.jobs.looking import events, find, get, queue_position
+from registry.jobs.looking import events, find, get, queue_position, stage
 from registry.jobs.publishing import Publication, finish
 from registry.jobs.story import record_event
 from registry.jobs.submitting import cancel, find_reusable, retry, submit
@@ -38,6 +38,7 @@ __all__ = [
     "record_snapshot",
     "release",
     "retry",
+    "stage",
     "submit",
     "sweep",
     "woken",

@@ -51,6 +51,15 @@ def events(
     return session.scalars(query.order_by(JobEvent.number).limit(limit)).all()
 
 
+def stage(session: Session, job: Job) -> str | None:
+    """What a running job makes before its first step, such as "training experts 3/10"; None where it makes nothing."""
+    if job.state is not State.RUNNING or job.step is not None:
+        return None
+    told = select(JobEvent).where(JobEvent.job_id == job.id, JobEvent.kind == EventKind.PREPARING)
+    newest = session.scalar(told.order_by(JobEvent.number.desc()).limit(1))
+    return None if newest is None else f"{newest.data['what']} {newest.data['done']}/{newest.data['total']}"
+
+
 def queue_position(session: Session, job: Job) -> int | None:
     """1 for the job to be taken next, 2 for the one after it …; None for a job that is not queued."""
     if job.state is not State.QUEUED:

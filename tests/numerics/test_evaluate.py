@@ -13,7 +13,7 @@ from distilled.parametrizations.base import ImageSpace
 from distilled.parametrizations.images import Images
 from workers.distill import baselines
 from workers.distill.data import RealData
-from workers.distill.evaluate import EvaluationConfig, baseline_key, baseline_key_of, evaluate
+from workers.distill.evaluate import EvaluationConfig, baseline_keys, baseline_keys_of, evaluate
 from workers.distill.rng import Rng
 from workers.distill.scores import summary
 from workers.distill.selection.centroid import class_centres
@@ -120,7 +120,7 @@ def test_the_same_seed_gives_the_same_numbers_and_another_others(real, result):
     assert evaluate(artifact(real), real, network=NETWORK, config=QUICK, seed=0) == result
     other = evaluate(artifact(real), real, network=NETWORK, config=QUICK, seed=1)
     assert other["full"]["values"] != result["full"]["values"]
-    assert other["baseline_key"] != result["baseline_key"]
+    assert set(other["baseline_keys"].values()).isdisjoint(result["baseline_keys"].values())
 
 
 def test_the_same_images_measure_the_same_wherever_they_come_from(result):
@@ -158,6 +158,14 @@ def test_baselines_are_taken_over_where_they_are_given(real, result, given):
     assert len(told) == 12
     assert told == sorted(told)
     assert told[-1] == pytest.approx(1)
+
+
+def test_full_data_are_not_measured_again_for_another_size(real, result):
+    larger = artifact(real, per_class=2)
+    options = {"network": NETWORK, "config": QUICK, "seed": 0}
+    whole = evaluate(larger, real, **options)
+    assert whole["full"] == result["full"]
+    assert evaluate(larger, real, **options, baselines={"full": result["full"]}) == whole
 
 
 def test_progress_can_end_an_evaluation(real):
@@ -205,8 +213,8 @@ def test_baselines_take_as_many_bytes(real, per_class, storage, expected):
         assert told[name]["bytes"] <= max(told["distilled"]["bytes"], 3 * 65)
     counts = (expected,) * 3
     assert baselines.images_per_class(real, told["distilled"]["bytes"] / 3) == counts
-    key = baseline_key_of(content, real, network="mlp-w4", config=config, seed=0)
-    assert key == told["baseline_key"]
+    keys = baseline_keys_of(content, real, network="mlp-w4", config=config, seed=0)
+    assert keys == told["baseline_keys"]
 
 
 def test_random_images_are_drawn_from_train_without_repeats(real):
@@ -229,15 +237,17 @@ def test_a_centroid_of_one_is_the_class_mean(real):
 
 def test_the_baseline_key_follows_all_that_baselines_depend_on(real):
     base = {"network": NETWORK, "config": QUICK, "seed": 0, "bytes_per_class": 65.0}
-    key = baseline_key(real, **base)
-    assert baseline_key(real, **base | {"bytes_per_class": 100.0}) == key
+    keys = baseline_keys(real, **base)
+    assert baseline_keys(real, **base | {"bytes_per_class": 100.0}) == keys
+    larger = baseline_keys(real, **base | {"bytes_per_class": 130.0})
+    assert larger["full"] == keys["full"]
     others = [
-        baseline_key(real, **base | {"network": "mlp"}),
-        baseline_key(real, **base | {"seed": 1}),
-        baseline_key(real, **base | {"bytes_per_class": 130.0}),
-        baseline_key(replace(real, digest="other"), **base),
+        baseline_keys(real, **base | {"network": "mlp"}),
+        baseline_keys(real, **base | {"seed": 1}),
+        baseline_keys(replace(real, digest="other"), **base),
     ]
-    assert len({key, *others}) == 5
+    assert len({key for each in (keys, *others) for key in each.values()}) == 12
+    assert len({larger["random"], larger["centroid"], *keys.values()}) == 5
 
 
 @pytest.mark.parametrize(
@@ -259,7 +269,7 @@ def test_every_knob_changes_something(real, knob):
     base = evaluate(artifact(real), real, network="mlp-w16", config=hard, seed=0)
     turned = evaluate(artifact(real), real, network="mlp-w16", config=replace(hard, **knob), seed=0)
     assert turned["full"]["values"] != base["full"]["values"]
-    assert turned["baseline_key"] != base["baseline_key"]
+    assert set(turned["baseline_keys"].values()).isdisjoint(base["baseline_keys"].values())
 
 
 def test_one_rule_for_the_length_of_training():

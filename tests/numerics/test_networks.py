@@ -10,6 +10,33 @@ from workers.distill import networks
 
 CIFAR, MNIST, DIGITS = (3, 32, 32), (1, 28, 28), (1, 8, 8)
 NORMS = ["instance", "batch", "group", "layer", "none"]
+#: Weights by hand, for 3x32x32 images and ten classes. A normalisation has two a channel.
+RESNET10 = (
+    (27 * 64 + 2 * 64)  # stem; its convolutions have no biases, and so on for the blocks
+    + (2 * 9 * 64 * 64 + 4 * 64)
+    + sum(9 * half * 2 * half + 9 * (2 * half) ** 2 + half * 2 * half + 6 * 2 * half for half in (64, 128, 256))
+    + (512 * 10 + 10)
+)
+VGG11 = (
+    sum(9 * into * out + 3 * out for into, out in ((3, 64), (64, 128), (128, 256), (256, 256), (256, 512)))
+    + 3 * (9 * 512 * 512 + 3 * 512)
+    + (512 * 10 + 10)
+)
+ALEXNET = (
+    (25 * 3 * 128 + 128)
+    + (25 * 128 * 192 + 192)
+    + (9 * 192 * 256 + 256)
+    + (9 * 256 * 192 + 192)
+    + (9 * 192 * 192 + 192)
+    + (192 * 4 * 4 * 10 + 10)
+)
+VIT_TINY = (
+    (48 * 192 + 192)  # patches of 4 x 4
+    + (192 + 65 * 192)  # class token, and the places of 8 x 8 patches and of it
+    + 12 * (4 * 192 + 4 * (192 * 192 + 192) + (192 * 768 + 768) + (768 * 192 + 192))
+    + (2 * 192)
+    + (192 * 10 + 10)
+)
 
 
 def make(name, shape=DIGITS, *, seed=0, num_classes=10):
@@ -29,6 +56,15 @@ def noise(*shape, seed=0):
         ("convnet3-none", CIFAR, 320_010 - 3 * 256),
         ("convnet4", (3, 64, 64), 467_850),
         ("mlp", DIGITS, 64 * 128 + 128 + 128 * 128 + 128 + 128 * 10 + 10),
+        ("resnet10", CIFAR, RESNET10),
+        ("resnet10-batch", CIFAR, RESNET10),
+        ("resnet18", CIFAR, 11_173_962),
+        ("resnet18-batch", CIFAR, 11_173_962),
+        ("vgg11", CIFAR, VGG11),
+        ("vgg11-w64-batch", CIFAR, VGG11),
+        ("vgg11", MNIST, VGG11 - 2 * 64 * 9),
+        ("alexnet", CIFAR, ALEXNET),
+        ("vit_tiny", CIFAR, VIT_TINY),
     ],
 )
 def test_numbers_of_weights(name, shape, count):
@@ -43,7 +79,7 @@ def test_features_are_what_the_last_layer_sees(shape, features):
     torch.testing.assert_close(net(images_NCHW), net.head(features_ND))
 
 
-@pytest.mark.parametrize("name", ["convnet3-w16", "mlp-w32"])
+@pytest.mark.parametrize("name", ["convnet3-w16", "mlp-w32", "resnet10-w4", "alexnet-w4", "vit_tiny-d1"])
 def test_weights_come_from_the_generator_alone(name):
     before = torch.get_rng_state()
     one, same, other = make(name), make(name), make(name, seed=1)
@@ -79,7 +115,7 @@ def test_a_one_channel_28_pixel_image_is_seen_as_32_pixels():
     )
 
 
-@pytest.mark.parametrize("name", [f"convnet2-w8-{norm}" for norm in NORMS] + ["mlp-w16"])
+@pytest.mark.parametrize("name", [f"convnet2-w8-{norm}" for norm in NORMS] + ["mlp-w16", "resnet10-w4-batch"])
 def test_side_by_side_is_one_by_one(name):
     alone = [make(name, seed=r) for r in range(3)]
     together = type(alone[0]).side_by_side([make(name, seed=r) for r in range(3)])
@@ -114,7 +150,13 @@ def test_every_normalisation_changes_something(norm):
         ("convnet4", DIGITS, "use depth 3 or less"),
         ("convnet6", MNIST, "use depth 5 or less"),
         ("convnet3-w6-group", DIGITS, "make it a multiple"),
-        ("resnet18", DIGITS, "names are such as convnet3, mlp-w128"),
+        ("resnet34", DIGITS, "names are such as convnet3, resnet18, vgg11, alexnet, mlp-w128, vit_tiny"),
+        ("vgg11", DIGITS, "it needs 32 pixels a side"),
+        ("vgg11-batch", (3, 40, 31), "it needs 32 pixels a side"),
+        ("alexnet", (1, 8, 7), "it needs 8 pixels a side"),
+        ("resnet18", (1, 9, 1), "it needs 2 pixels a side"),
+        ("resnet18-none", DIGITS, "no network is named"),
+        ("vit_tiny-d0", DIGITS, "no network is named"),
         ("convnet", DIGITS, "no network is named"),
         ("convnet3-w0", DIGITS, "no network is named"),
         ("convnet3\n", DIGITS, "no network is named"),
@@ -129,6 +171,6 @@ def test_names_that_do_not_fit_are_refused_alike_by_check_and_make(name, shape, 
 def test_names_that_fit():
     for known in networks.PATTERNS.values():
         assert re.match(known["pattern"], known["example"])
-        assert networks.check(known["example"], DIGITS) is None
+        assert networks.check(known["example"], CIFAR) is None
     assert set(networks.PATTERNS) == set(networks.FAMILIES)
     assert networks.check("convnet5", MNIST) is None

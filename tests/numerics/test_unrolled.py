@@ -8,9 +8,10 @@ from torch import nn
 from torch.func import functional_call
 
 from tests.unit.laboratory.toys import toy_data, toy_recipe
+from workers.distill import starts
 from workers.distill.batches import Draw, RealBatches
 from workers.distill.events import Finished
-from workers.distill.loop import run, start_of
+from workers.distill.loop import run
 from workers.distill.objectives import unrolling
 from workers.distill.objectives.unrolled import Unrolled
 from workers.distill.optimiser import Outer
@@ -56,7 +57,7 @@ class Toy:
         last = {name: value.requires_grad_(True) for name, value in path[-1].items()}
         value = self.outer(last)
         adjoint = dict(zip(last, torch.autograd.grad(value, list(last.values())), strict=True))
-        found = unrolling.hypergradient(
+        found, _ = unrolling.hypergradient(
             path, self.inner(images), adjoint=adjoint, parameters=[images], steps=steps, sgd=SGD
         )
         return unrolling.with_gradients(value, [images], found)
@@ -188,7 +189,7 @@ def _recipe(*, labels="hard", **options):
 
 def _stage(recipe):
     real = toy_data()
-    parametrization = start_of(recipe, real, recipe["ipc"], rng=Rng(0))
+    parametrization = starts.begin(recipe, real, recipe["ipc"], rng=Rng(0))
     options = {name: value for name, value in recipe["objective"].items() if name != "kind"}
     objective = Unrolled(Unrolled.Config(**options), space=real.space, device="cpu", rng=Rng(0))
     return parametrization, objective, Draw(parametrization), RealBatches(real, device="cpu")

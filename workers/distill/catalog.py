@@ -6,6 +6,7 @@ The front end cannot import the laboratory, so it reads the same thing from `app
 
 import json
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,13 +15,21 @@ from distilled.parametrizations.base import PARAMETRIZATIONS, parametrization_cl
 from workers.distill import networks, selection
 from workers.distill.data import DATASETS
 from workers.distill.evaluate import EvaluationConfig
-from workers.distill.objectives.base import OBJECTIVES, objective_class
+from workers.distill.objectives.base import OBJECTIVES, Objective, objective_class
 from workers.distill.presets import PRESETS
 
 #: Where the front end reads it, from the root of a checkout.
 PATH = Path("app/catalog.json")
 #: Combinations that cannot work: dotted field -> value, and why. The last field is the one that is blamed.
 CONFLICTS: list[dict[str, Any]] = []
+#: Numbers that must not exceed another in sum: dotted fields, the field that has to be at least their sum, and why.
+LIMITS: list[dict[str, Any]] = [
+    {
+        "sum": ["objective.max_start_epoch", "objective.match_epochs"],
+        "at_most": "objective.expert_epochs",
+        "reason": "experts have to be trained as far as they are matched",
+    }
+]
 RECIPE: dict[str, Any] = {
     "type": "object",
     "additionalProperties": False,
@@ -91,15 +100,29 @@ def build() -> dict[str, Any]:
         },
         "selections": {
             "start": {name: {"summary": sentence} for name, (_, sentence) in selection.STARTS.items()},
-            "batches": {name: {"summary": sentence} for name, sentence in selection.BATCHES.items()},
+            "batches": {
+                name: {"summary": sentence, "schema": schema(selection.batches_config(name))}
+                for name, (_, sentence) in selection.BATCHES.items()
+            },
         },
         "penalties": {},
         "networks": networks.PATTERNS,
         "evaluation": {"networks": ["convnet3"], "schema": schema(EvaluationConfig)},
         "recipe": {"schema": RECIPE},
-        "conflicts": CONFLICTS,
+        "conflicts": CONFLICTS + _unweighted(objectives),
+        "limits": LIMITS,
         "datasets": DATASETS,
     }
+
+
+def _unweighted(objectives: Mapping[str, type[Objective]]) -> list[dict[str, Any]]:
+    """Batches by importance are refused for objectives whose losses leave weights out of account."""
+    kinds = sorted(kind for kind, made in objectives.items() if made.real_losses is None)
+    reason = (
+        "this objective does not take a mean over single real images, which is what weights can keep unbiased: "
+        "use `random` batches"
+    )
+    return [{"when": {"objective.kind": kinds, "selection.batches": "importance"}, "reason": reason}] if kinds else []
 
 
 def _first_line(made: type) -> str:

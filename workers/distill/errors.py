@@ -3,6 +3,7 @@
 * LabError
   - NotFinite
   - DatasetUnavailable      (raised by `workers.distill.data`)
+  - DatasetChanged
 """
 
 from distilled.errors import DistilledError
@@ -18,3 +19,7 @@ class NotFinite(LabError):
 
 class DatasetUnavailable(LabError):
     """The data set is neither on disk nor could it be downloaded; upload it, or put it into the data folder."""
+
+
+class DatasetChanged(LabError):
+    """The data set is not the one that the artifact was made from; put that back, or distil the artifact again."""

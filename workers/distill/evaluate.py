@@ -24,8 +24,9 @@ from workers.distill.rng import Rng
 from workers.distill.scores import hlr, ior, summary
 from workers.distill.training import EvaluationConfig, TrainingSet, accuracies, train
 
-__all__ = ["EvaluationConfig", "baseline_key", "baseline_key_of", "evaluate"]
+__all__ = ["EvaluationConfig", "baseline_keys", "baseline_keys_of", "evaluate"]
 
+BASELINES = ("random", "centroid", "full")
 #: Counts up when the baselines' rules change, so that baselines measured under other rules are not taken for ours.
 RULES = 1
 #: Pixels in one step of all networks side by side; beyond it they are trained in turns, to bound memory.
@@ -45,7 +46,8 @@ def evaluate(
 ) -> dict[str, Any]:
     """Measure an artifact file on one network. The answer is plain data; accuracies are in 0..1.
 
-    baselines: an earlier answer's `random`, `centroid` and `full` with the same `baseline_key`, taken over unmeasured.
+    baselines: what of `random`, `centroid` and `full` earlier answers hold under the same of `baseline_keys`; it is
+    taken over unmeasured.
     on_progress: called with 0..1 after every step; what it raises ends the evaluation. Raises ArtifactError where the
     content is no artifact, ValueError where the network cannot look at its images.
     """
@@ -58,15 +60,17 @@ def evaluate(
     if whole.soft:
         sources["soft"] = [_of_images(images_NCHW, whole.targets, device)]
     sizes: dict[str, dict[str, int]] = {}
-    if baselines is None:
-        for name, sets in _baseline_sets(real, per_class, repeats=config.repeats, rng=rng).items():
+    known = dict(baselines or {})
+    for name in BASELINES:
+        if name not in known:
+            sets = _baseline_sets(name, real, per_class, repeats=config.repeats, rng=rng)
             sources[name] = [_of_bytes(real, *one, device) for one in sets]
             images = len(sets[0][1])
             sizes[name] = {"bytes": images * real_sets.real_image_bytes(real.space), "images": images}
     bench = _Bench(real, network=network, config=config, rng=rng, device=device)
     told = _Progress(on_progress, total=sum(config.num_steps(len(sets[0])) for sets in sources.values()))
     measured = {name: summary(bench.measure(sets, told=told)) for name, sets in sources.items()}
-    against = dict(baselines) if baselines is not None else {name: measured[name] | sizes[name] for name in sizes}
+    against = {name: known.get(name) or measured[name] | sizes[name] for name in BASELINES}
     return {
         "network": network,
         "labels": "hard",
@@ -77,41 +81,47 @@ def evaluate(
         **against,
         "hlr": hlr(against["full"], measured["hard"]),
         "ior": ior(measured["hard"], against["random"]),
-        "baseline_key": baseline_key(real, network=network, config=config, seed=seed, bytes_per_class=per_class),
+        "baseline_keys": baseline_keys(real, network=network, config=config, seed=seed, bytes_per_class=per_class),
     }
 
 
-def baseline_key(real: RealData, *, network: str, config: EvaluationConfig, seed: int, bytes_per_class: float) -> str:
-    """sha256 (hex) that two evaluations share exactly if their baselines are the same measurement."""
-    return digest_json(
-        {
-            "rules": RULES,
-            "dataset": real.digest,
-            "space": real.space.to_json(),
-            "network": network,
-            "config": asdict(config),
-            "seed": seed,
-            "images_per_class": list(real_sets.images_per_class(real, bytes_per_class)),
-        }
-    )
+def baseline_keys(
+    real: RealData, *, network: str, config: EvaluationConfig, seed: int, bytes_per_class: float
+) -> dict[str, str]:
+    """For each baseline a sha256 (hex) that two evaluations share exactly if it is the same measurement.
+
+    Full data are the same whatever the artifact's size: by far the longest measurement is made once for all sizes.
+    """
+    shared = {
+        "rules": RULES,
+        "dataset": real.digest,
+        "space": real.space.to_json(),
+        "network": network,
+        "config": asdict(config),
+        "seed": seed,
+    }
+    sized = shared | {"images_per_class": list(real_sets.images_per_class(real, bytes_per_class))}
+    return {name: digest_json((shared if name == "full" else sized) | {"baseline": name}) for name in BASELINES}
 
 
-def baseline_key_of(content: bytes, real: RealData, *, network: str, config: EvaluationConfig, seed: int) -> str:
-    """The baseline key of an artifact file's evaluation, before it is made."""
+def baseline_keys_of(
+    content: bytes, real: RealData, *, network: str, config: EvaluationConfig, seed: int
+) -> dict[str, str]:
+    """The baseline keys of an artifact file's evaluation, before it is made."""
     per_class = open_artifact(content).parametrization.num_bytes() / real.space.num_classes
-    return baseline_key(real, network=network, config=config, seed=seed, bytes_per_class=per_class)
+    return baseline_keys(real, network=network, config=config, seed=seed, bytes_per_class=per_class)
 
 
 def _baseline_sets(
-    real: RealData, bytes_per_class: float, *, repeats: int, rng: Rng
-) -> dict[str, list[tuple[Tensor, Tensor]]]:
-    """(bytes_NHWC, labels_N) of each baseline: one for all repeats, but random images are drawn anew for each."""
+    name: str, real: RealData, bytes_per_class: float, *, repeats: int, rng: Rng
+) -> list[tuple[Tensor, Tensor]]:
+    """(bytes_NHWC, labels_N) of a baseline: one for all repeats, but random images are drawn anew for each."""
+    if name == "full":
+        return [(real.train_bytes_NHWC, real.train_labels_N)]
     counts = real_sets.images_per_class(real, bytes_per_class)
-    return {
-        "random": [real_sets.random_images(real, counts, rng=rng.child("random", r)) for r in range(repeats)],
-        "centroid": [real_sets.centroids(real, counts, rng=rng.child("centroid"))],
-        "full": [(real.train_bytes_NHWC, real.train_labels_N)],
-    }
+    if name == "random":
+        return [real_sets.random_images(real, counts, rng=rng.child("random", r)) for r in range(repeats)]
+    return [real_sets.centroids(real, counts, rng=rng.child("centroid"))]
 
 
 def _in_space(images_NCHW: Tensor, *, of: ImageSpace, to: ImageSpace) -> Tensor:

@@ -18,6 +18,18 @@ class Started:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Preparing:
+    """Before the first step: `done` of `total` are ready of what is being made, such as "training experts".
+
+    Yielded often, also where nothing has become ready since, so that whoever listens can end the run.
+    """
+
+    what: str
+    done: int
+    total: int
+
+
+@dataclass(frozen=True, kw_only=True)
 class Progress:
     """`step` of `steps` are done. `eta_seconds` is for the rest at the mean speed so far."""
 
@@ -60,4 +72,4 @@ class Finished:
     header: Mapping[str, Any]
 
 
-Event = Started | Progress | Metrics | Log | Snapshot | Finished
+Event = Started | Preparing | Progress | Metrics | Log | Snapshot | Finished

@@ -14,19 +14,21 @@ import torch
 
 from distilled import knobs
 from distilled.files import pack
-from distilled.images import standardise
 from distilled.manifest import FORMAT
-from distilled.parametrizations.base import Parametrization, parametrization_class
+from distilled.parametrizations.base import Parametrization
 from distilled.recipe import check_budget
-from workers.distill import selection
-from workers.distill.batches import Draw, RealBatches
+from workers.distill import selection, starts
+from workers.distill.batches import Draw, RealBatches, Uniform
 from workers.distill.catalog import build as build_catalog
 from workers.distill.data import RealData
 from workers.distill.errors import NotFinite
 from workers.distill.events import Event, Finished, Metrics, Progress, Snapshot, Started
 from workers.distill.objectives.base import Objective, objective_class
 from workers.distill.optimiser import Outer
+from workers.distill.probe import Probe
 from workers.distill.rng import Rng
+from workers.distill.shelf import MemoryShelf, Shelf
+from workers.distill.snapshots import below
 
 #: Points of the recorded series, over a whole run.
 METRIC_POINTS = 200
@@ -40,25 +42,30 @@ def run(
     resume: Snapshot | None = None,
     code_version: str,
     snapshot_every: int | None = None,
+    shelf: Shelf | None = None,
 ) -> Iterator[Event]:
     """Distil: an expanded recipe and real data in, events out, the last of them `Finished`.
 
-    `resume` goes on from an earlier attempt's snapshot; `snapshot_every` yields one each so many steps. Raises
+    `resume` goes on from an earlier attempt's snapshot; `snapshot_every` yields one each so many steps. On the
+    `shelf` lie resources that runs share, such as experts; without one they are made for this run alone. Raises
     RecipeError for a recipe that cannot work on this data, NotFinite where the loss leaves the finite numbers.
     """
-    per_class = check_budget(recipe, build_catalog(), facts(real))
+    budget = check_budget(recipe, build_catalog(), facts(real))
     rng = Rng(recipe["seed"])
-    parametrization = start_of(recipe, real, per_class, rng=rng.child("start")).to(device)
+    parametrization = starts.begin(recipe, real, budget.per_class, rng=rng.child("start")).to(device)
     objective = _objective(recipe, real, device=device, rng=rng.child("objective"))
     optimiser = Outer(parametrization, objective.config, steps=recipe["steps"])
-    batches, draw = RealBatches(real, device=device), Draw(parametrization)
-    objective.prepare(batches)
-    first = _restore(resume, parametrization, optimiser, objective, draw) if resume else 0
-    steps = recipe["steps"]
-    yield Started(step=first, steps=steps, device=device, images_per_class=per_class)
+    draw = Draw(parametrization)
+    batches = RealBatches(real, device=device, sampler=_sampler(recipe, real, objective, device=device))
+    first, steps = resume.step if resume else 0, recipe["steps"]
+    yield Started(step=first, steps=steps, device=device, images_per_class=budget.per_class)
+    yield from objective.prepare(batches, shelf=shelf or MemoryShelf())
+    if resume:
+        _restore(resume, parametrization, optimiser, objective, draw, batches)
     clock = _Clock(first=first, steps=steps, seen=draw.images_seen)
     for step in range(first, steps):
         step_rng = rng.child("step", step)
+        batches.refresh(step, draw, rng=step_rng.child("refresh"))
         draw.step_batches.clear()
         optimiser.begin(step)
         loss = objective.loss(draw, batches, rng=step_rng)
@@ -73,10 +80,10 @@ def run(
         if done % max(1, steps // METRIC_POINTS) == 0 or done == steps:
             yield _metrics(done, loss=value, objective=objective, clock=clock, seen=draw.images_seen, device=device)
         if snapshot_every and done % snapshot_every == 0 and done < steps:
-            yield _snapshot(done, parametrization, optimiser, objective, draw)
+            yield _snapshot(done, parametrization, optimiser, objective, draw, batches)
     optimiser.finish()
     objective.finish(parametrization)
-    header = _header(recipe, real, parametrization, draw, per_class, device=device, code_version=code_version)
+    header = _header(recipe, real, parametrization, draw, budget.ipc, device=device, code_version=code_version)
     yield Finished(content=pack(parametrization, header), header=header)
 
 
@@ -87,20 +94,16 @@ def facts(real: RealData) -> dict[str, Any]:
     return {"name": real.name, "classes": list(real.space.classes), "train_counts": counts, "shape": shape}
 
 
-def start_of(recipe: Mapping[str, Any], real: RealData, per_class: int, *, rng: Rng) -> Parametrization:
-    """The parametrization of a recipe, at its start."""
-    options = {name: value for name, value in recipe["parametrization"].items() if name != "kind"}
-    kind = parametrization_class(recipe["parametrization"]["kind"])
-    config = knobs.build(kind.Config, options, pointer="/parametrization")
-    pixels_NCHW = selection.start(recipe["selection"]["start"])(real, per_class, rng)
-    images_NCHW = standardise(pixels_NCHW, mean=real.space.mean, std=real.space.std)
-    return kind(config, space=real.space, images_NCHW=images_NCHW)  # pyright: ignore[reportCallIssue]
-
-
 def _objective(recipe: Mapping[str, Any], real: RealData, *, device: str, rng: Rng) -> Objective:
     options = {name: value for name, value in recipe["objective"].items() if name != "kind"}
     kind = objective_class(recipe["objective"]["kind"])
     return kind(knobs.build(kind.Config, options, pointer="/objective"), space=real.space, device=device, rng=rng)
+
+
+def _sampler(recipe: Mapping[str, Any], real: RealData, objective: Objective, *, device: str) -> Uniform:
+    needed = objective.real_losses == "probe"
+    probe = Probe(objective.config.network, space=real.space, device=device) if needed else None
+    return selection.sampler(recipe["selection"], real, device=device, probe=probe)
 
 
 class _Clock:
@@ -130,13 +133,20 @@ def _metrics(step: int, *, loss: float, objective: Objective, clock: _Clock, see
 
 
 def _snapshot(
-    step: int, parametrization: Parametrization, optimiser: Outer, objective: Objective, draw: Draw
+    step: int,
+    parametrization: Parametrization,
+    optimiser: Outer,
+    objective: Objective,
+    draw: Draw,
+    batches: RealBatches,
 ) -> Snapshot:
     tensors = {f"parameters/{name}": value for name, value in parametrization.state_dict().items()}
     tensors |= {f"optimiser/{name}": value for name, value in optimiser.tensors().items()}
     tensors |= {f"objective/{name}": value for name, value in objective.tensors().items()}
+    tensors |= {f"batches/{name}": value for name, value in batches.sampler.tensors().items()}
     copies = {name: value.detach().clone() for name, value in tensors.items()}
-    return Snapshot(step=step, tensors=copies, state={"images_seen": draw.images_seen, "objective": objective.state()})
+    state = {"images_seen": draw.images_seen, "objective": objective.state(), "batches": batches.sampler.state()}
+    return Snapshot(step=step, tensors=copies, state=state)
 
 
 def _restore(
@@ -145,15 +155,14 @@ def _restore(
     optimiser: Outer,
     objective: Objective,
     draw: Draw,
-) -> int:
-    def below(prefix: str) -> dict[str, torch.Tensor]:
-        return {n.removeprefix(prefix): value for n, value in snapshot.tensors.items() if n.startswith(prefix)}
-
-    parametrization.load_state_dict(below("parameters/"))
-    optimiser.restore(below("optimiser/"))
-    objective.restore(below("objective/"), snapshot.state["objective"])
+    batches: RealBatches,
+) -> None:
+    tensors = snapshot.tensors
+    parametrization.load_state_dict(below("parameters/", tensors))
+    optimiser.restore(below("optimiser/", tensors))
+    objective.restore(below("objective/", tensors), snapshot.state["objective"])
+    batches.sampler.restore(below("batches/", tensors), snapshot.state["batches"])
     draw.images_seen = snapshot.state["images_seen"]
-    return snapshot.step
 
 
 def _header(
@@ -161,7 +170,7 @@ def _header(
     real: RealData,
     parametrization: Parametrization,
     draw: Draw,
-    per_class: int,
+    ipc: int,
     *,
     device: str,
     code_version: str,
@@ -180,7 +189,7 @@ def _header(
         "space": real.space.to_json(),
         "classes": list(real.space.classes),
         "dataset": {"name": real.name, "digest": real.digest, "licence": real.licence},
-        "ipc": per_class,
+        "ipc": ipc,
         "budget": budget,
         "recipe": dict(recipe),
         "seed": recipe["seed"],

@@ -2,10 +2,12 @@
 
 import json
 import struct
+from collections.abc import Mapping
 
 from safetensors import SafetensorError
 from safetensors.torch import load as load_tensors
 from safetensors.torch import save
+from torch import Tensor
 
 from distilled.manifest import canonical_json
 from workers.distill.errors import LabError
@@ -30,3 +32,8 @@ def load(content: bytes) -> Snapshot:
         return Snapshot(step=about["step"], tensors=load_tensors(content), state=about["state"])
     except (struct.error, ValueError, KeyError, TypeError, SafetensorError) as error:
         raise SnapshotUnreadable from error
+
+
+def below(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The tensors whose names begin with the prefix, under the rest of their names."""
+    return {name.removeprefix(prefix): value for name, value in tensors.items() if name.startswith(prefix)}

@@ -17,6 +17,7 @@ from app.settings import AppSettings
 from distilled.files import pack
 from distilled.parametrizations.base import ImageSpace
 from distilled.parametrizations.images import Images
+from distilled.parametrizations.memory import Memory
 from registry import evaluations, jobs
 from registry.session import Database
 from registry.testing import MemoryQueue, memory_store, migrated_template, temporary_database
@@ -123,9 +124,24 @@ def artifact_file(
     return pack(made, header), header
 
 
-def publish(services: Services, **options: Any) -> Published:
+def memory_file(*, classes: tuple[str, ...] = CLASSES, rows: int = 5) -> tuple[bytes, dict[str, Any]]:
+    """A small `memory` artifact: `rows` images of each class, recalled from 2 bases of 3 x 2 x 2."""
+    _, header = artifact_file(classes=classes)
+    space, rng = ImageSpace.from_json(header["space"], classes=list(classes)), torch.Generator().manual_seed(0)
+    made = Memory(
+        Memory.Config(bases=2, downsample=2, storage="float32"),
+        space=space,
+        bases_MChw=torch.randn(2, 3, 2, 2, generator=rng),
+        addresses_KRM=torch.randn(len(classes), rows, 2, generator=rng),
+    )
+    header |= {"kind": "memory", "config": {"bases": 2, "downsample": 2, "storage": "float32", "start": "xavier"}}
+    budget = {"bytes": made.num_bytes(), "floats": made.num_floats(), "images": rows * len(classes)}
+    return pack(made, header | {"budget": budget}), header | {"budget": budget}
+
+
+def publish(services: Services, *, file: tuple[bytes, dict[str, Any]] | None = None, **options: Any) -> Published:
     """Run a job by hand to its end."""
-    content, header = artifact_file(**options)
+    content, header = file or artifact_file(**options)
     digest = services.store.put(content)
     with services.database.write() as session:
         recipe = {"dataset": "digits", "method": "dm", "ipc": 3, "evaluation": {"networks": ["convnet3"], "repeats": 2}}
@@ -136,7 +152,7 @@ def publish(services: Services, **options: Any) -> Published:
             digest=digest,
             content_bytes=len(content),
             payload_bytes=header["budget"]["bytes"],
-            kind="images",
+            kind=header["kind"],
             header=header,
             train_images=30,
         )

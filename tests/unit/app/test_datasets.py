@@ -67,8 +67,8 @@ def test_an_upload_can_be_distilled(client: TestClient, services: Services) -> N
     made = response.json()
     assert response.status_code == 201, response.text
     assert response.headers["location"] == "/v1/datasets/Mine.v1"
-    assert (made["train"], made["test"], made["shape"]) == (20, 6, [1, 8, 8])
-    assert made["train_counts"] == [10, 10]
+    assert (made["train"], made["val"], made["test"], made["shape"]) == (18, 2, 6, [1, 8, 8])
+    assert made["train_counts"] == [9, 9]
     assert made["classes"] == ["0", "1"]
     assert made["available"] == "on_disk"
     assert made["source"] == "registered"

@@ -288,6 +288,20 @@ def test_nothing_can_be_done_to_an_unknown_job(client: TestClient, name: str, ve
     problem(client.post(f"/v1/jobs/{name}/{verb}"), 404)
 
 
+def test_a_job_shows_what_it_makes_before_its_first_step(client: TestClient, services: Services) -> None:
+    job = submit(client)
+    assert job["stage"] is None
+    with services.database.write() as session:
+        jobs.claim(session, job["id"], worker="w", device="cpu", lease_seconds=60)
+        for done in (2, 3):
+            told = {"what": "training experts", "done": done, "total": 10}
+            jobs.record_event(session, job["id"], attempt=1, kind=EventKind.PREPARING, data=told)
+    assert client.get(f"/v1/jobs/{job['id']}").json()["stage"] == "training experts 3/10"
+    with services.database.write() as session:
+        jobs.beat(session, job["id"], attempt=1, lease_seconds=60, step=1, steps=9)
+    assert client.get(f"/v1/jobs/{job['id']}").json()["stage"] is None
+
+
 def test_metrics_are_the_recorded_series_in_pages(client: TestClient, services: Services) -> None:
     job = submit(client)
     with services.database.write() as session:

@@ -168,7 +168,7 @@ def test_mixtures_are_refused_with_the_reason(
 def test_the_reason_is_the_kind(client: TestClient, published: Published) -> None:
     row = {"mix": {"cat": 0.7, "dog": 0.3}, "count": 2}
     response = client.post(f"/v1/artifacts/{published.id}/samples", json=[row])
-    assert "memories and generators" in response.json()["errors"][0]["detail"]
+    assert "kind `images` holds finished images and cannot mix classes" in response.json()["errors"][0]["detail"]
 
 
 @pytest.mark.parametrize("format", ["safetensors", "npz", "png"])

@@ -272,6 +272,30 @@ def test_sample_takes_its_format_from_the_name(tmp_path: Path) -> None:
     assert dict(service.requests[0].url.params) == asked
 
 
+def test_sample_asks_for_mixtures(tmp_path: Path) -> None:
+    answer = httpx2.Response(200, content=b"batch", headers={"X-Seed": "7"})
+    service = house().on("POST /v1/artifacts/art_1/samples", answer)
+    mixes = ["--mix", "3=0.5, 8=.5", "--mix", "a=b=1"]
+    result = run(service, "sample", "art_1", *mixes, "--count", "4", "--seed", "7", "-o", str(tmp_path / "batch.npz"))
+    assert result.exit_code == 0, result.output
+    rows = [{"mix": {"3": 0.5, "8": 0.5}, "count": 4}, {"mix": {"a=b": 1.0}, "count": 4}]
+    assert json.loads(service.requests[0].content) == rows
+    assert dict(service.requests[0].url.params) == {"format": "npz", "seed": "7", "dtype": "uint8"}
+
+
+@pytest.mark.parametrize("flags", [["3"], ["=1"], ["3=x"], ["3=nan"], ["3=1,3=2"], ["3=-1"], ["3=1", "--ipc", "1"]])
+def test_a_mixture_that_is_none_is_2_and_never_sent(flags: list[str]) -> None:
+    service = house()
+    assert run(service, "sample", "art_1", "--count", "1", "--mix", *flags).exit_code == 2
+    assert service.requests == []
+
+
+def test_mixtures_need_a_count() -> None:
+    result = run(house(), "sample", "art_1", "--mix", "3=1")
+    assert result.exit_code == 2
+    assert "--count" in result.output
+
+
 def test_upload_names_the_dataset_after_the_file(tmp_path: Path) -> None:
     path = tmp_path / "mine.npz"
     path.write_bytes(b"content")

@@ -119,7 +119,7 @@ def test_a_dataset_is_uploaded_listed_and_deleted(remote: Client, tmp_path: Path
     }
     np.savez(tmp_path / "mine.npz", **{name: array.astype(np.uint8) for name, array in arrays.items()})
     made = remote.upload(tmp_path / "mine.npz", name="mine")
-    assert (made["name"], made["train"], made["shape"]) == ("mine", 20, [1, 8, 8])
+    assert (made["name"], made["train"], made["val"], made["shape"]) == ("mine", 18, 2, [1, 8, 8])
     assert {"mine", "digits"} <= {found["name"] for found in remote.datasets()}
     assert remote.dataset("MINE")["name"] == "mine"
     with pytest.raises(errors.Conflict):

@@ -122,6 +122,19 @@ def test_a_sample_is_arrays_with_its_seed() -> None:
     assert (asked["count"], asked["dtype"], asked["format"]) == ("2", "uint8", "safetensors")
 
 
+def test_mixtures_are_posted_as_rows_and_come_with_soft_labels() -> None:
+    weights = np.array([[0.5, 0.5]], dtype=np.float32)
+    made = SyntheticSet(images=np.zeros((1, 4, 4, 1), dtype=np.uint8), classes=("a", "b"), soft_labels=weights)
+    answer = httpx2.Response(200, content=encode(made, format="safetensors"), headers={"X-Seed": "42"})
+    service = FakeService().on("POST /v1/artifacts/best/samples", problem(503), answer)  # asked again: nothing changes
+    rows = [{"mix": {"a": 1, "b": 1}, "count": 1}]
+    batch = service.client().mix("best", rows, seed=42, dtype="uint8")
+    np.testing.assert_array_equal(batch.soft_labels, weights)
+    assert (batch.labels, batch.seed) == (None, 42)
+    assert [json.loads(request.content) for request in service.requests] == [rows, rows]
+    assert dict(service.requests[0].url.params) == {"format": "safetensors", "seed": "42", "dtype": "uint8"}
+
+
 def test_an_upload_sends_the_file_and_says_how_far_it_is(tmp_path: Path) -> None:
     content = io.BytesIO()
     np.savez(content, train_images=np.zeros((1000, 100), dtype=np.uint8))

@@ -33,7 +33,9 @@ def test_each_entry_is_consistent(name):
     ],
 )
 def test_sizes_are_the_official_ones(name, train, test):
-    assert (DATASETS[name]["train"], DATASETS[name]["test"]) == (train, test)
+    shown = DATASETS[name]
+    assert (shown["train"] + shown["val"], shown["test"]) == (train, test)
+    assert sum(shown["train_counts"]) == shown["train"] < sum(FACTS[name].train_counts) == train
 
 
 def test_the_table_is_plain_data():

@@ -10,8 +10,9 @@ import torch
 import torchvision
 
 from distilled import npz
+from distilled.budget import held_out
 from tests.unit.distill_data.npzs import arrays, saved
-from workers.distill.data import DATASETS, FACTS, find_npz, from_npz, held_out, load
+from workers.distill.data import DATASETS, FACTS, find_npz, from_npz, load
 from workers.distill.errors import DatasetUnavailable
 
 #: Any change of the fixed split shows here, and changes every artifact made from digits.

@@ -13,7 +13,7 @@ from workers.distill.errors import NotFinite
 from workers.distill.events import Finished, Metrics, Progress, Snapshot, Started
 from workers.distill.loop import run
 
-METHODS = ["bptt", "dm", "frepo", "kip"]
+METHODS = ["bptt", "dc", "dm", "dsa", "frepo", "kip", "mtt"]
 
 
 def events(recipe, **options):
@@ -72,10 +72,13 @@ def test_a_global_seed_changes_nothing():
 def test_the_loss_falls(method):
     # All real images in every step and one network that lasts: no noise hides the trend.
     quiet = {
-        "bptt": {"real_batch": 60, "networks": 2, "inner_steps": 8},
+        "bptt": {"real_batch": 60, "inner_steps": 8, "inner_learning_rate": 0.2, "learning_rate": 0.3, "networks": 2},
+        "dc": {"real_batch": 20, "matchings": 1},
         "dm": {"real_batch": 20},
+        "dsa": {"real_batch": 20, "matchings": 1},
         "frepo": {"real_batch": 60, "pool_size": 1, "pool_steps": 1000},
         "kip": {"real_batch": 60},
+        "mtt": {"expert_learning_rate": 0.1, "inner_learning_rate": 0.1},
     }[method]
     recipe = toy_recipe(method, steps=60, objective={"augment": "none", **quiet}, selection={"start": "random"})
     losses = [event.loss for event in events(recipe) if isinstance(event, Progress)]

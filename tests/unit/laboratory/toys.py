@@ -38,10 +38,22 @@ def toy_data(per_class: int = 20, *, seed: int = 7) -> RealData:
 def toy_recipe(method: str, **fields) -> dict:
     """An expanded recipe of a few steps on the toy set."""
     small = {
+        "dc": {"real_batch": 8, "network": "convnet2-w8", "matchings": 3, "network_steps": 2},
         "dm": {"real_batch": 8, "network": "convnet2-w8"},
+        "dsa": {"real_batch": 8, "network": "convnet2-w8", "matchings": 3, "network_steps": 2},
         "frepo": {"real_batch": 16, "network": "convnet2-w8", "pool_size": 2, "pool_steps": 2},
         "kip": {"real_batch": 16},
+        "mtt": {
+            "network": "convnet2-w8",
+            "synthetic_steps": 3,
+            "max_start_epoch": 1,
+            "match_epochs": 1,
+            "experts": 2,
+            "expert_epochs": 2,
+            "expert_batch": 30,
+        },
         "bptt": {"real_batch": 16, "network": "convnet2-w8", "inner_steps": 3, "inner_learning_rate": 0.1},
+        "remember-the-past": {"real_batch": 16, "network": "convnet2-w8", "inner_steps": 3, "inner_batch": 4},
     }[method]
     recipe = {"dataset": "toy", "method": method, "ipc": 2, "steps": 6, "objective": small}
     for name, value in fields.items():

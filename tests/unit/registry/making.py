@@ -108,4 +108,9 @@ def result(hard: float | None = 0.8, *, soft: float | None = None, key: str = "k
         name: {"mean": mean, "std": 0.01} for name, mean in (("hard", hard), ("soft", soft)) if mean is not None
     }
     baselines = {name: {"mean": 0.5, "std": 0.1, "values": [0.5]} for name in ("random", "centroid", "full")}
-    return {"network": "convnet3", "distilled": distilled, "baseline_key": digest_of(key), **baselines}
+    return {
+        "network": "convnet3",
+        "distilled": distilled,
+        "baseline_keys": {name: digest_of(f"{key} {name}") for name in baselines},
+        **baselines,
+    }

@@ -53,15 +53,16 @@ def test_finish_keeps_the_result_and_its_baselines(database: Database, waiting: 
     with database.write() as session:
         beat = evaluations.beat(session, waiting, attempt=held.attempt, lease_seconds=60.0, progress=0.5)
         assert beat is Beat.CONTINUE
-        assert evaluations.find_baselines(session, digest_of("k")) is None
+        keys = {name: digest_of(f"k {name}") for name in ("random", "centroid", "full")}
+        assert evaluations.find_baselines(session, keys) == {}
         done = evaluations.finish(session, waiting, attempt=held.attempt, result=result(None, soft=0.6))
         assert done is not None
         assert (done.state, done.accuracy, done.progress, done.lease_until) == (State.SUCCEEDED, 0.6, 1.0, None)
-        kept = evaluations.find_baselines(session, digest_of("k"))
-        assert kept is not None
-        assert sorted(kept) == ["centroid", "full", "random"]
-        evaluations.put_baselines(session, digest_of("k"), values={})
-        assert evaluations.find_baselines(session, digest_of("k")) == kept
+        kept = evaluations.find_baselines(session, keys)
+        assert {name: score["mean"] for name, score in kept.items()} == dict.fromkeys(keys, 0.5)
+        evaluations.put_baseline(session, keys["full"], score={})
+        assert evaluations.find_baselines(session, keys) == kept
+        assert list(evaluations.find_baselines(session, keys | {"random": digest_of("other")})) == ["centroid", "full"]
 
 
 def test_hard_labels_count_before_soft_ones(database: Database, waiting: str) -> None:

@@ -27,6 +27,7 @@ CURSOR = encode(Position(sort="-created", value=None, row_id="art_" + "0" * 32))
         lambda session: jobs.find(session, method="dm", cursor=CURSOR),
         lambda session: jobs.events(session, "job_x", after=5),
         lambda session: jobs.events(session, "job_x", after=5, kinds=[EventKind.METRICS]),
+        lambda session: jobs.stage(session, Job(id="job_x", state=State.RUNNING)),
         lambda session: leases.run_out(session, Job),
         lambda session: artifacts.find(session, cursor=CURSOR),
         lambda session: artifacts.find(session, dataset="digits", cursor=CURSOR),

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from kombu.transport import filesystem
 
 from registry import errors
 from registry.queue import Queue, celery_config, make_app
@@ -61,6 +62,17 @@ def test_a_broker_that_is_gone_is_a_queue_that_is_down(settings: Settings) -> No
     unreachable = Queue.open(Settings(home=settings.home, broker_url="redis://127.0.0.1:1/0"))
     asks: list[Callable[[], object]] = [lambda: unreachable.wake_job("job_1"), unreachable.ping, unreachable.purge]
     for ask in asks:
+        with pytest.raises(errors.QueueDown, match="sweeper"):
+            ask()
+
+
+@pytest.mark.parametrize("left", [b"", b'[["distill", "", "dis'])
+def test_a_half_written_file_of_the_folder_broker_is_a_queue_that_is_down(settings: Settings, left: bytes) -> None:
+    queue = Queue.open(settings)
+    (settings.queue_dir / "control" / "distill.exchange").write_bytes(left)
+    asks: list[Callable[[], object]] = [lambda: queue.wake_job("job_1"), queue.purge]
+    for ask in asks:
+        filesystem.Transport.global_state.clear()  # as in a new process, which has bound no queue yet
         with pytest.raises(errors.QueueDown, match="sweeper"):
             ask()
 

@@ -18,6 +18,7 @@ from workers import child, sources
 from workers.distill import loop, snapshots
 from workers.distill.errors import NotFinite
 from workers.distill.events import Event, Finished, Log, Metrics, Progress, Snapshot, Started
+from workers.settings import WorkerSettings
 
 HEADER: dict[str, Any] = {
     "kind": "images",
@@ -61,6 +62,15 @@ def laboratory(monkeypatch: pytest.MonkeyPatch) -> Laboratory:
     monkeypatch.setattr(loop, "run", laboratory.run)
     monkeypatch.setattr(sources, "resolve", lambda *_, **__: SimpleNamespace(train_counts=(5, 5)))
     return laboratory
+
+
+def test_a_child_keeps_its_memory_and_takes_its_threads_before_it_works(monkeypatch: pytest.MonkeyPatch) -> None:
+    told: list[Any] = []
+    monkeypatch.setattr(child, "keep_freed_memory", lambda: told.append("memory"))
+    monkeypatch.setattr(torch, "set_num_threads", told.append)
+    child.set_up(WorkerSettings(torch_threads=0))
+    child.set_up(WorkerSettings(torch_threads=3))
+    assert told == ["memory", "memory", 3]
 
 
 def test_a_job_goes_through_to_an_artifact_and_wakes_its_evaluations(

@@ -20,6 +20,9 @@ BASELINES: dict[str, Any] = {
 }
 
 
+KEYS = {name: name[0] * 64 for name in BASELINES}
+
+
 class Measurement:
     """Stands for `evaluate.evaluate`."""
 
@@ -35,15 +38,15 @@ class Measurement:
         self.meanwhile()
         on_progress(1.0)
         score = {"mean": 0.9, "std": 0.01, "values": [0.89, 0.91]}
-        return {"distilled": {"hard": score}, **BASELINES, "baseline_key": "k" * 64}
+        return {"distilled": {"hard": score}, **BASELINES, "baseline_keys": KEYS}
 
 
 @pytest.fixture
 def measurement(monkeypatch: pytest.MonkeyPatch) -> Measurement:
     measurement = Measurement()
     monkeypatch.setattr(measuring, "evaluate", measurement)
-    monkeypatch.setattr(measuring, "baseline_key_of", lambda *_, **__: "k" * 64)
-    monkeypatch.setattr(sources, "resolve", lambda *_, **__: SimpleNamespace())
+    monkeypatch.setattr(measuring, "baseline_keys_of", lambda *_, **__: KEYS)
+    monkeypatch.setattr(sources, "resolve", lambda *_, **__: SimpleNamespace(digest=HEADER["dataset"]["digest"]))
     return measurement
 
 
@@ -77,7 +80,7 @@ def test_an_evaluation_is_measured_and_recorded(
     assert (row.state, row.accuracy, row.accuracy_std, row.progress) == ("succeeded", 0.9, 0.01, 1.0)
     assert measurement.given[0]["content"].startswith(b"artifact")
     assert (measurement.given[0]["network"], measurement.given[0]["seed"]) == ("mlp", 3)
-    assert measurement.given[0]["baselines"] is None
+    assert measurement.given[0]["baselines"] == {}
 
 
 def test_baselines_are_measured_once(workplace: Workplace, measurement: Measurement, evaluation_id: str) -> None:
@@ -102,6 +105,20 @@ def test_a_failed_measurement_says_why_and_leaves_the_artifact(
         "title": "The job could not go on",
         "detail": "the network does not fit the images; choose another",
     }
+
+
+def test_other_data_under_the_same_name_are_refused_before_anything_is_measured(
+    workplace: Workplace, measurement: Measurement, evaluation_id: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sources, "resolve", lambda *_, **__: SimpleNamespace(digest="e" * 64))
+    child.evaluate(workplace.bench, evaluation_id=evaluation_id)
+    row = found(workplace, evaluation_id)
+    assert (row.state, row.result, measurement.given) == ("failed", None, [])
+    assert row.error is not None
+    assert row.error["code"] == "dataset_changed"
+    assert "d" * 64 in row.error["detail"]
+    assert "e" * 64 in row.error["detail"]
+    assert "distil again" in row.error["detail"]
 
 
 def test_a_stopped_worker_gives_the_evaluation_back(

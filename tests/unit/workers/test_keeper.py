@@ -128,15 +128,27 @@ def test_everything_queued_is_woken_where_the_embedded_queue_is_empty(
     assert workplace.queue.jobs == ids
 
 
-def test_nothing_is_woken_twice_where_the_embedded_queue_still_holds_messages(
-    workplace: Workplace, make_keeper: Callable[..., Keeper]
+@pytest.mark.parametrize("broker_url", ["filesystem://", "redis://127.0.0.1:1/0"])
+def test_a_worker_starts_with_one_claim_whatever_became_of_the_messages(
+    workplace: Workplace, make_keeper: Callable[..., Keeper], broker_url: str
 ) -> None:
-    workplace.submit()
+    ids = [workplace.submit() for _ in range(3)]
+    with workplace.database.write() as session:
+        for job_id in ids:
+            jobs.woken(session, job_id)
     messages = workplace.bench.settings.queue_dir / "messages"
     messages.mkdir(parents=True)
     (messages / "1_x.distill.msg").touch()
-    make_keeper(workplace).settle_in()
-    assert workplace.queue.jobs == []
+    make_keeper(workplace, broker_url=broker_url).settle_in()
+    assert workplace.queue.jobs == ids[:1]
+
+
+def test_where_nothing_is_queued_a_starting_worker_wakes_nobody(
+    workplace: Workplace, make_keeper: Callable[..., Keeper]
+) -> None:
+    workplace.claim(workplace.submit())
+    make_keeper(workplace, broker_url="redis://127.0.0.1:1/0").settle_in()
+    assert (workplace.queue.jobs, workplace.queue.evaluations) == ([], [])
 
 
 def test_a_queue_that_is_down_is_lived_with(workplace: Workplace, make_keeper: Callable[..., Keeper]) -> None:

@@ -51,10 +51,15 @@ class World:
         self.now = 0.0
         self.started: list[tuple[str, FakeProcess]] = []
         self.said: list[str] = []
+        self.told: list[tuple[str, dict[str, object]]] = []
         self.heeds = True
         self.step_seconds = 0.001
         programs = [Program(name=name, arguments=[], environment={}, log=Path(f"{name}.log")) for name in names]
-        self.supervisor = Supervisor(programs, say=self.said.append, start=self.start, clock=self.tick_clock)
+        self.supervisor = Supervisor(programs, tell=self.tell, start=self.start, clock=self.tick_clock)
+
+    def tell(self, name: str, words: str = "", **facts: object) -> None:
+        self.said.append(words)
+        self.told.append((name, facts))
 
     def start(self, program: Program) -> Any:
         process = FakeProcess(heeds=self.heeds)
@@ -86,6 +91,8 @@ def test_a_dead_child_starts_again_after_a_delay_that_doubles() -> None:
     assert waited == pytest.approx([1, 2, 4, 8, 16, 30, 30], abs=0.6)
     assert "exit code 1" in world.said[0]
     assert "worker.log" in world.said[0]
+    facts = {"program": "worker", "exit": "exit code 1", "restart_seconds": 1.0, "log": "worker.log"}
+    assert world.told[0] == ("ended", facts)
 
 
 def test_a_child_that_was_well_for_a_minute_starts_with_the_first_delay_again() -> None:
@@ -114,6 +121,7 @@ def test_stopping_goes_in_order_and_a_deaf_child_is_killed_after_its_grace() -> 
     assert worker.heard == [signal.SIGTERM, signal.SIGKILL]
     assert api.heard_at < worker.heard_at
     assert "worker did not stop in time" in world.said[-1]
+    assert world.told[-1] == ("killed", {"program": "worker"})
 
 
 def test_asked_twice_it_does_not_wait() -> None:

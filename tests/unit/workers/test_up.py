@@ -1,7 +1,11 @@
 """What `distilled up` and its kin say before anything runs."""
 
 import json
+import os
+import signal
 import socket
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
@@ -14,6 +18,8 @@ from distilled.cli import home as homes
 from distilled.cli import readiness, server
 from distilled.cli.main import build
 from distilled.cli.readiness import Readiness
+from distilled.cli.screen import Screen
+from registry import schema
 
 
 @pytest.fixture
@@ -28,7 +34,7 @@ def test_without_the_service_each_verb_says_where_it_is(
     monkeypatch.setattr(homes, "__file__", str(tmp_path / "site-packages" / "distilled" / "cli" / "home.py"))
     done = runner.invoke(build(), [verb])
     assert done.exit_code == 2
-    assert "from a checkout, or run the images" in done.output
+    assert "from a checkout, or in its image" in done.output
 
 
 def test_a_home_in_use_is_refused_with_the_process_that_holds_it(runner: CliRunner, tmp_path: Path) -> None:
@@ -131,17 +137,64 @@ def test_a_service_that_does_not_answer_is_waited_for() -> None:
     assert readiness.ask("127.0.0.1", port) == Readiness(ready=False, waiting=("api: does not answer yet",))
 
 
+@pytest.mark.parametrize("as_json", [False, True])
 def test_the_announcer_says_ready_once_and_why_not_after_a_while(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], as_json: bool
 ) -> None:
     answers = [Readiness(ready=False, waiting=("workers: none",)), Readiness(ready=True), Readiness(ready=True)]
     monkeypatch.setattr(readiness, "ask", lambda *_: answers.pop(0))
     monkeypatch.setattr(server, "ASK_EVERY_SECONDS", 0.0)
     monkeypatch.setattr(server, "PATIENCE_SECONDS", -1.0)
-    announcer = server.Announcer(host="0.0.0.0", port=8123)  # noqa: S104 - nothing is bound
+    announcer = server.Announcer(host="0.0.0.0", port=8123, screen=Screen(as_json=as_json))  # noqa: S104 - not bound
     for _ in range(3):
         announcer()
     told = capsys.readouterr().out
-    assert "not ready yet: workers: none" in told
-    assert told.count("ready at http://127.0.0.1:8123") == 1
+    if as_json:
+        assert [json.loads(line) for line in told.splitlines()] == [
+            {"event": "waiting", "waiting": ["workers: none"]},
+            {"event": "ready", "url": "http://127.0.0.1:8123"},
+        ]
+    else:
+        assert "not ready yet: workers: none" in told
+        assert told.count("ready at http://127.0.0.1:8123") == 1
     assert len(answers) == 1
+
+
+@pytest.mark.parametrize("verb", ["up", "api", "worker", "migrate", "doctor"])
+def test_a_refusal_is_json_too_where_json_is_asked_for(
+    runner: CliRunner, verb: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(homes, "__file__", str(tmp_path / "site-packages" / "distilled" / "cli" / "home.py"))
+    done = runner.invoke(build(), [verb, "--json"])
+    assert done.exit_code == 2
+    assert json.loads(done.stdout)["error"]["title"] == "NoCheckout"
+
+
+def test_a_migration_tells_the_database_and_its_revision(runner: CliRunner, tmp_path: Path) -> None:
+    done = runner.invoke(build(), ["migrate", "--home", str(tmp_path / "home"), "--json"])
+    assert done.exit_code == 0, done.output
+    told = json.loads(done.stdout)
+    assert (told["event"], told["revision"]) == ("migrated", schema.head())
+    assert told["database"].endswith("home/registry.db")
+
+
+@pytest.mark.parametrize("module", ["app", "workers"])
+def test_a_process_of_the_service_tells_when_it_is_ready_and_when_it_has_stopped(module: str, tmp_path: Path) -> None:
+    schema.upgrade(f"sqlite:///{tmp_path}/registry.db")
+    command = [sys.executable, "-m", module, "--json", *(["--port", "0"] if module == "app" else [])]
+    environment = os.environ | {"DISTILLED_HOME": str(tmp_path), "DISTILLED_DEVICE": "cpu"}
+    process = subprocess.Popen(
+        command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, start_new_session=True
+    )
+    assert process.stdout is not None
+    try:
+        ready = json.loads(process.stdout.readline())
+        process.send_signal(signal.SIGTERM)
+        rest, _ = process.communicate(timeout=20)
+    finally:
+        process.kill()
+    assert ready["event"] == "ready"
+    assert ready.get("url", "http://127.0.0.1:").startswith("http://127.0.0.1:")
+    assert set(ready) == {"event", "url" if module == "app" else "worker"}
+    assert json.loads(rest)["event"] == "stopped"
+    assert process.returncode == 0

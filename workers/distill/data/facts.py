@@ -32,8 +32,9 @@ class DatasetFacts:
     """One built-in data set.
 
     name: as its makers write it. torchvision: the class that downloads it, None where it comes with a library.
-    shape: (C, H, W). counts: images per class of the published splits. mean, std: per channel, in [0, 1]. files: what torchvision leaves under the data folder; all of
-    them there means that the set is on disk (a `<name>.npz` in MedMNIST's keys does as well).
+    shape: (C, H, W). counts: images per class of the published splits. mean, std: per channel, in [0, 1]. files: what
+    torchvision leaves under the data folder; all of them there means that the set is on disk (a `<name>.npz` in
+    MedMNIST's keys does as well).
     """
 
     name: str

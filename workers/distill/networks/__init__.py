@@ -15,7 +15,11 @@ if TYPE_CHECKING:
 #: Family -> "module:Class"; a class is imported on use.
 FAMILIES = {
     "convnet": "workers.distill.networks.convnet:ConvNet",
+    "resnet": "workers.distill.networks.resnet:ResNet",
+    "vgg": "workers.distill.networks.vgg:VGG",
+    "alexnet": "workers.distill.networks.alexnet:AlexNet",
     "mlp": "workers.distill.networks.mlp:MLP",
+    "vit": "workers.distill.networks.vit:ViT",
 }
 #: Family -> what the catalog says of it. A pattern is valid in Python's and in JSON Schema's dialect. `halvings` of an
 #: image's sides: a number, or "depth" for the pattern's first group.
@@ -26,10 +30,34 @@ PATTERNS: dict[str, dict[str, str]] = {
         "example": "convnet3",
         "halvings": "depth",
     },
+    "resnet": {
+        "summary": "residual network for small images, four stages from W filters on",
+        "pattern": "^resnet(10|18)(?:-w([1-9][0-9]{0,3}))?(?:-(instance|batch))?$",
+        "example": "resnet18",
+        "halvings": "1",
+    },
+    "vgg": {
+        "summary": "VGG-11 for small images: eight convolutions, from W filters on, and one linear layer",
+        "pattern": "^vgg11(?:-w([1-9][0-9]{0,3}))?(?:-(instance|batch))?$",
+        "example": "vgg11",
+        "halvings": "5",
+    },
+    "alexnet": {
+        "summary": "AlexNet for small images: five convolutions, from W filters on, without normalisation",
+        "pattern": "^alexnet(?:-w([1-9][0-9]{0,3}))?$",
+        "example": "alexnet",
+        "halvings": "3",
+    },
     "mlp": {
         "summary": "two hidden layers, W units wide",
         "pattern": "^mlp(?:-w([1-9][0-9]{0,3}))?$",
         "example": "mlp-w128",
+        "halvings": "0",
+    },
+    "vit": {
+        "summary": "transformer of at most 8 x 8 patches, 192 wide with 3 heads, D blocks deep",
+        "pattern": "^vit_tiny(?:-d([1-9][0-9]?))?$",
+        "example": "vit_tiny",
         "halvings": "0",
     },
 }

@@ -2,23 +2,44 @@
 # Shapes: N images, C channels, H height, W width, K classes, D features, R networks side by side.
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from math import sqrt
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 import torch
 from torch import Generator, Tensor, nn
 
+#: MNIST and its kin are widened to 32 x 32 by the first convolution, and are as CIFAR from there on.
+WIDENED = (1, 28, 28)
+#: Standard deviation that a transformer's class token and position embedding begin with, as DeiT's do.
+TOKEN_STD = 0.02
+
 
 class Network(nn.Module, ABC):
-    """A classifier: `features` is what objectives compare, `forward` a linear map of it."""
+    """A classifier: `features` is what objectives compare, and `head` makes the logits of them.
+
+    A family's constructor takes the images' shape (C, H, W), the number of classes and what `options` answers. No
+    family has dropout, which would draw from the global generator, and each can be differentiated twice.
+    """
+
+    #: Names of weights that stand alone and not in a layer: a class token, a position embedding.
+    TOKENS: ClassVar[tuple[str, ...]] = ()
+    head: nn.Linear
 
     @classmethod
-    @abstractmethod
     def make(
         cls, dials: tuple[Any, ...], *, space_shape: tuple[int, int, int], num_classes: int, rng: Generator
     ) -> Self:
         """The network behind a name's dials, initialised from `rng`."""
+        with torch.device("meta"):
+            net = cls(space_shape, num_classes, **cls.options(dials))
+        begin(net, rng=rng, tokens=cls.TOKENS)
+        return net
+
+    @classmethod
+    @abstractmethod
+    def options(cls, dials: tuple[Any, ...]) -> dict[str, Any]:
+        """The constructor's options behind a name's dials, defaults filled in."""
 
     @classmethod
     def misfit(cls, dials: tuple[Any, ...], shape: tuple[int, int, int]) -> str | None:
@@ -30,9 +51,9 @@ class Network(nn.Module, ABC):
     def features(self, images_NCHW: Tensor) -> Tensor:
         """features_ND, the input of the last layer."""
 
-    @abstractmethod
     def forward(self, images_NCHW: Tensor) -> Tensor:
         """logits_NK."""
+        return self.head(self.features(images_NCHW))
 
     @classmethod
     def side_by_side(cls, nets: "Sequence[Network]") -> "SideBySide":
@@ -59,10 +80,38 @@ class OneByOne(SideBySide):
         return torch.stack([net(images_NCHW) for net, images_NCHW in zip(self.nets, images_RNCHW, strict=True)])
 
 
-def begin(net: nn.Module, *, rng: Generator) -> None:
+def margin(shape: tuple[int, int, int]) -> int:
+    """Pixels that the first convolution adds on each side of the images, beyond what keeps their size."""
+    return 2 if shape == WIDENED else 0
+
+
+def halved(shape: tuple[int, int, int], times: int) -> tuple[int, int]:
+    """Height and width behind the first convolution and so many poolings 2x2."""
+    _, height, wide = shape
+    return (height + 2 * margin(shape)) >> times, (wide + 2 * margin(shape)) >> times
+
+
+def too_small(shape: tuple[int, int, int], halvings: int) -> str | None:
+    """Why a network that halves its images so often cannot look at `shape`, or None if it can."""
+    if min(halved(shape, halvings)) >= 1:
+        return None
+    return (
+        f"images of {shape[1]} x {shape[2]} pixels are halved {halvings} times, to nothing; "
+        f"it needs {2**halvings} pixels a side"
+    )
+
+
+def normalisation(norm: str, width: int) -> nn.Module:
+    """What follows a convolution of `width` filters: "batch", or "instance", a group a channel as the field has it."""
+    return nn.BatchNorm2d(width) if norm == "batch" else nn.GroupNorm(width, width)
+
+
+def begin(net: nn.Module, *, rng: Generator, tokens: Iterable[str] = ()) -> None:
     """Fill a network's weights (built on the meta device) as PyTorch's default initialisation does, from `rng`.
 
     Convolutions and linear layers: weight and bias uniform in ±1/sqrt(fan_in). Normalisations: scale 1, shift 0.
+    Attention: the joint projection of queries, keys and values uniform in ±sqrt(6/(fan_in + fan_out)), biases 0.
+    `tokens`, the names of weights that stand alone: normal around 0.
     """
     net.to_empty(device="cpu")
     for layer in net.modules():
@@ -70,8 +119,15 @@ def begin(net: nn.Module, *, rng: Generator) -> None:
             bound = 1 / sqrt(layer.weight[0].numel())
             for parameter in layer.parameters(recurse=False):
                 nn.init.uniform_(parameter, -bound, bound, generator=rng)
-        elif isinstance(layer, nn.GroupNorm | nn.BatchNorm2d):
+        elif isinstance(layer, nn.GroupNorm | nn.BatchNorm2d | nn.LayerNorm):
             nn.init.ones_(layer.weight)
             nn.init.zeros_(layer.bias)
             if isinstance(layer, nn.BatchNorm2d):
                 layer.reset_running_stats()
+    for layer in net.modules():
+        if isinstance(layer, nn.MultiheadAttention):  # behind its output projection, a linear layer like any other
+            nn.init.xavier_uniform_(layer.in_proj_weight, generator=rng)
+            nn.init.zeros_(layer.in_proj_bias)
+            nn.init.zeros_(layer.out_proj.bias)
+    for name in tokens:
+        nn.init.normal_(net.get_parameter(name), std=TOKEN_STD, generator=rng)

@@ -6,18 +6,16 @@ normalisation is group normalisation with a group a channel, as the field has it
 # Shapes: N images, C channels, H height, W width, K classes, D features, R networks side by side.
 
 from collections.abc import Sequence
-from typing import Any, Self
+from typing import Any
 
 import torch
-from torch import Generator, Tensor, nn
+from torch import Tensor, nn
 
-from workers.distill.networks.base import Network, SideBySide, begin
+from workers.distill.networks.base import Network, SideBySide, halved, margin
 
 DEFAULT_WIDTH = 128
 #: Groups of `group` normalisation; `instance` has a group a channel, `layer` one group.
 NUM_GROUPS = 4
-#: MNIST and its kin are widened to 32 x 32 by the first convolution, and are as CIFAR from there on.
-WIDENED = (1, 28, 28)
 
 
 class ConvNet(Network):
@@ -27,26 +25,21 @@ class ConvNet(Network):
         super().__init__()
         self.shape, self.depth, self.width, self.norm = shape, depth, width, norm
         self.blocks = _blocks(shape, depth=depth, width=width, norm=norm, copies=1)
-        height, wide = _sides(shape, depth)[-1]
+        height, wide = halved(shape, depth)
         self.head = nn.Linear(width * height * wide, num_classes)
 
     @classmethod
-    def make(
-        cls, dials: tuple[Any, ...], *, space_shape: tuple[int, int, int], num_classes: int, rng: Generator
-    ) -> Self:
-        depth, width, norm = _read(dials)
-        with torch.device("meta"):
-            net = cls(space_shape, num_classes, depth=depth, width=width, norm=norm)
-        begin(net, rng=rng)
-        return net
+    def options(cls, dials: tuple[Any, ...]) -> dict[str, Any]:
+        depth, width, norm = dials
+        return {"depth": int(depth), "width": int(width or DEFAULT_WIDTH), "norm": norm or "instance"}
 
     @classmethod
     def misfit(cls, dials: tuple[Any, ...], shape: tuple[int, int, int]) -> str | None:
-        depth, width, norm = _read(dials)
+        depth, width, norm = cls.options(dials).values()
         if norm == "group" and width % NUM_GROUPS:
             return f"group normalisation shares the width out over {NUM_GROUPS} groups; make it a multiple"
-        if min(_sides(shape, depth)[-1]) < 1:
-            fits = max(d for d in range(depth) if min(_sides(shape, d)[-1]) >= 1)
+        if min(halved(shape, depth)) < 1:
+            fits = max(d for d in range(depth) if min(halved(shape, d)) >= 1)
             return (
                 f"depth {depth} halves images of {shape[1]} x {shape[2]} pixels {depth} times, to nothing; "
                 f"use depth {fits} or less"
@@ -55,9 +48,6 @@ class ConvNet(Network):
 
     def features(self, images_NCHW: Tensor) -> Tensor:
         return self.blocks(images_NCHW).flatten(1)
-
-    def forward(self, images_NCHW: Tensor) -> Tensor:
-        return self.head(self.features(images_NCHW))
 
     @classmethod
     def side_by_side(cls, nets: Sequence[Network]) -> SideBySide:
@@ -84,22 +74,11 @@ class ConvNets(SideBySide):
         return torch.baddbmm(self.bias_RK[:, None], features_RND, self.weight_RKD.transpose(1, 2))
 
 
-def _read(dials: tuple[Any, ...]) -> tuple[int, int, str]:
-    depth, width, norm = dials
-    return int(depth), int(width or DEFAULT_WIDTH), str(norm or "instance")
-
-
-def _sides(shape: tuple[int, int, int], depth: int) -> list[tuple[int, int]]:
-    """Height and width of the input and behind each block."""
-    _, height, wide = (1, 32, 32) if shape == WIDENED else shape
-    return [(height >> block, wide >> block) for block in range(depth + 1)]
-
-
 def _blocks(shape: tuple[int, int, int], *, depth: int, width: int, norm: str, copies: int) -> nn.Sequential:
     """The convolutional part of `copies` networks; channels of network r stand behind those of r - 1."""
     layers: list[nn.Module] = []
     for block in range(depth):
-        padding = 3 if block == 0 and shape == WIDENED else 1
+        padding = 1 + margin(shape) if block == 0 else 1
         into = shape[0] if block == 0 else width
         layers.append(nn.Conv2d(into * copies, width * copies, 3, padding=padding, groups=copies))
         layers += _normalisation(norm, width=width, copies=copies)

@@ -2,12 +2,11 @@
 # Shapes: N images, C channels, H height, W width, K classes, D features.
 
 from math import prod
-from typing import Any, Self
+from typing import Any
 
-import torch
-from torch import Generator, Tensor, nn
+from torch import Tensor, nn
 
-from workers.distill.networks.base import Network, begin
+from workers.distill.networks.base import Network
 
 DEFAULT_WIDTH = 128
 
@@ -23,16 +22,9 @@ class MLP(Network):
         self.head = nn.Linear(width, num_classes)
 
     @classmethod
-    def make(
-        cls, dials: tuple[Any, ...], *, space_shape: tuple[int, int, int], num_classes: int, rng: Generator
-    ) -> Self:
-        with torch.device("meta"):
-            net = cls(space_shape, num_classes, width=int(dials[0] or DEFAULT_WIDTH))
-        begin(net, rng=rng)
-        return net
+    def options(cls, dials: tuple[Any, ...]) -> dict[str, Any]:
+        (width,) = dials
+        return {"width": int(width or DEFAULT_WIDTH)}
 
     def features(self, images_NCHW: Tensor) -> Tensor:
         return self.hidden(images_NCHW)
-
-    def forward(self, images_NCHW: Tensor) -> Tensor:
-        return self.head(self.features(images_NCHW))

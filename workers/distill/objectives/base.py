@@ -1,21 +1,25 @@
 """What an objective is: a loss over synthetic and real images, and the few hooks around it."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from importlib import import_module
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 from torch import Tensor
 
 from distilled.knobs import knob
 from distilled.parametrizations.base import ImageSpace, Parametrization
 from workers.distill.batches import Draw, RealBatches
+from workers.distill.events import Preparing
 from workers.distill.rng import Rng
+from workers.distill.shelf import Shelf
 
 #: kind -> "module:Class"; the classes are imported on use.
 OBJECTIVES = {
     "distribution": "workers.distill.objectives.distribution:DistributionMatching",
+    "gradient": "workers.distill.objectives.gradient:GradientMatching",
     "kernel": "workers.distill.objectives.kernel:KernelRegression",
+    "trajectory": "workers.distill.objectives.trajectory:TrajectoryMatching",
     "unrolled": "workers.distill.objectives.unrolled:Unrolled",
 }
 
@@ -43,6 +47,9 @@ class Objective:
     summary: ClassVar[str]
     source: ClassVar[str]  # paper and equation
     Config: ClassVar[type[OptimiserConfig]]
+    #: Where batches by importance learn what a real image costs: the objective's `own` losses, told to `real.observe`
+    #: at each step, or a `probe`, a training of `config.network`. None where the loss leaves weights out of account.
+    real_losses: ClassVar[Literal["own", "probe"] | None] = None
 
     def __init__(self, config: Any, *, space: ImageSpace, device: str, rng: Rng) -> None:
         self.config = config
@@ -51,8 +58,13 @@ class Objective:
         self.rng = rng
         self.metrics: dict[str, float] = {}  # of the last step, for the recorded series
 
-    def prepare(self, real: RealBatches) -> None:
-        """What must exist before the first step (experts, teachers); called on a resumed run too."""
+    def prepare(self, real: RealBatches, *, shelf: Shelf) -> Iterator[Preparing]:
+        """Make what must exist before the first step (experts, teachers); called on a resumed run too.
+
+        What takes long is told as it goes, and kept on the shelf as soon as it is there: an attempt that is killed
+        goes on behind it, and a later run finds it.
+        """
+        yield from ()
 
     def loss(self, draw: Draw, real: RealBatches, *, rng: Rng) -> Tensor:
         """The scalar to minimise at this step; `rng` is this step's own."""

@@ -22,6 +22,7 @@ class DistributionMatching(Objective):
     kind = "distribution"
     summary = "real and synthetic images of a class agree in the mean of a random network's features"
     source = "Zhao & Bilen, Dataset Condensation with Distribution Matching, WACV 2023, eq. 4"
+    real_losses = "probe"
 
     @dataclass(frozen=True, kw_only=True)
     class Config(OptimiserConfig):
@@ -47,7 +48,7 @@ class DistributionMatching(Objective):
         drawn = config.drawn_batch if held is None else min(held, config.drawn_batch)
         labels_N = each_class(len(classes), [drawn] * len(classes))
         synthetic = draw(labels_N, rng=rng.child("draw"))
-        real_NCHW, synthetic_NCHW = torch.cat(reals), synthetic.images_NCHW
+        real_NCHW, synthetic_NCHW = torch.cat([batch.images_NCHW for batch in reals]), synthetic.images_NCHW
         if config.augment == "dsa":  # Siamese: the same parameters on both sides
             operations = operations_for(self.space)
             real_NCHW = augment(real_NCHW, rng=rng.child("augment").generator(), same=True, operations=operations)
@@ -55,7 +56,7 @@ class DistributionMatching(Objective):
                 synthetic_NCHW, rng=rng.child("augment").generator(), same=True, operations=operations
             )
         with torch.no_grad():
-            parts = embed.features(real_NCHW).split([len(images) for images in reals])
-            real_KD = torch.stack([part_ND.mean(0) for part_ND in parts])
+            parts = embed.features(real_NCHW).split([len(batch.index_N) for batch in reals])
+            real_KD = torch.stack([batch.mean(part_ND) for batch, part_ND in zip(reals, parts, strict=True)])
         drawn_KD = embed.features(synthetic_NCHW).unflatten(0, (len(classes), drawn)).mean(1)
         return (real_KD - drawn_KD).square().sum()

@@ -8,7 +8,7 @@ on the synthetic set (FRePo), or a Gaussian on pixels (KIP).
 """
 # Shapes: M synthetic images, N real images, K classes, D features.
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,11 +18,13 @@ from torch import Tensor, nn
 from distilled.knobs import knob
 from distilled.parametrizations.base import Batch
 from workers.distill.augment import augment, operations_for
-from workers.distill.batches import Draw, RealBatches
+from workers.distill.batches import Draw, RealBatch, RealBatches
+from workers.distill.events import Preparing
 from workers.distill.networks.base import Network
 from workers.distill.objectives.base import Objective, OptimiserConfig
 from workers.distill.objectives.pool import NetworkPool
 from workers.distill.rng import Rng
+from workers.distill.shelf import Shelf
 
 #: (target_NCHW, support_NCHW) -> K_ts [N, M] and K_ss [M, M]
 Kernels = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
@@ -32,6 +34,7 @@ class KernelRegression(Objective):
     kind = "kernel"
     summary = "a kernel ridge regression fitted on the synthetic images predicts the labels of real ones"
     source = "Nguyen et al., KIP, ICLR 2021, eq. 7; Zhou et al., FRePo, NeurIPS 2022, eq. 4-5"
+    real_losses = "own"
 
     @dataclass(frozen=True, kw_only=True)
     class Config(OptimiserConfig):
@@ -56,7 +59,7 @@ class KernelRegression(Objective):
         pool_steps: int = knob(100, "training steps after which a network is replaced", unit="steps", ge=1, le=100000)
         pool_learning_rate: float = knob(3e-4, "Adam learning rate of the pool's networks", gt=0, le=1)
 
-    def prepare(self, real: RealBatches) -> None:
+    def prepare(self, real: RealBatches, *, shelf: Shelf) -> Iterator[Preparing]:
         config: KernelRegression.Config = self.config
         self.pool = NetworkPool(
             config.network,
@@ -67,6 +70,7 @@ class KernelRegression(Objective):
             device=self.device,
             rng=self.rng.child("pool"),
         )
+        yield from ()
 
     def loss(self, draw: Draw, real: RealBatches, *, rng: Rng) -> Tensor:
         config: KernelRegression.Config = self.config
@@ -81,14 +85,16 @@ class KernelRegression(Objective):
             net = self.pool.choose(rng=rng.child("choose"))
             kernel_of = _feature_kernel(net)
         else:
-            kernel_of = _gaussian_kernel(config.bandwidth)
+            kernel_of = _gaussian_kernel(config.bandwidth, target)
         k_ts, k_ss = kernel_of(target_NCHW, support.images_NCHW)
         target_NK = _regression_targets(target, self.space.num_classes)
         predicted_NK = regress(k_ts, k_ss, _regression_targets(support, self.space.num_classes), ridge=config.ridge)
         with torch.no_grad():
             right = predicted_NK.argmax(1) == target.targets
             self.metrics = {"regression_accuracy": float(right.float().mean())}
-        return 0.5 * (target_NK - predicted_NK).square().sum(1).mean()
+        residuals_N = (target_NK - predicted_NK).square().sum(1)
+        real.observe(target, residuals_N)
+        return 0.5 * target.mean(residuals_N)
 
     def after_step(self, draw: Draw, real: RealBatches, *, rng: Rng) -> None:
         """Train the network that was used one step on the new synthetic set; replace it when it is old."""
@@ -132,11 +138,13 @@ def _feature_kernel(net: Network) -> Kernels:
     return kernels
 
 
-def _gaussian_kernel(bandwidth: float) -> Kernels:
+def _gaussian_kernel(bandwidth: float, batch: RealBatch) -> Kernels:
+    """Its width follows the real images: mean and variance are estimated with the batch's weights."""
+
     def kernels(target_NCHW: Tensor, support_NCHW: Tensor) -> tuple[Tensor, Tensor]:
         target_ND, support_MD = target_NCHW.flatten(1), support_NCHW.flatten(1)
-        centre_D = target_ND.mean(0)
-        scale = bandwidth * (target_ND - centre_D).square().sum(1).mean()
+        centre_D = batch.mean(target_ND)
+        scale = bandwidth * batch.mean((target_ND - centre_D).square().sum(1))
 
         def gaussian(a: Tensor, b: Tensor) -> Tensor:
             squared = a.square().sum(1)[:, None] + b.square().sum(1)[None, :] - 2 * a @ b.T

@@ -11,6 +11,7 @@ from workers.distill import networks
 from workers.distill import optimiser as optimisers
 from workers.distill.networks.base import Network
 from workers.distill.rng import Rng
+from workers.distill.snapshots import below
 
 
 class NetworkPool:
@@ -78,14 +79,10 @@ class NetworkPool:
         return out
 
     def state(self) -> dict[str, Any]:
-        return {"ages": self.ages, "births": self.births}
+        return {"ages": list(self.ages), "births": self.births}
 
     def restore(self, tensors: Mapping[str, Tensor], state: Mapping[str, Any]) -> None:
         self.ages, self.births = list(state["ages"]), int(state["births"])
         for i, (net, optimiser) in enumerate(zip(self.nets, self.optimisers, strict=True)):
-            net.load_state_dict(_below(f"pool/{i}/net/", tensors))
-            optimisers.restore(optimiser, _below(f"pool/{i}/adam/", tensors))
-
-
-def _below(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    return {name.removeprefix(prefix): value for name, value in tensors.items() if name.startswith(prefix)}
+            net.load_state_dict(below(f"pool/{i}/net/", tensors))
+            optimisers.restore(optimiser, below(f"pool/{i}/adam/", tensors))

@@ -15,13 +15,13 @@ from torch.func import functional_call
 from torch.nn import functional
 
 from distilled.knobs import knob
-from distilled.parametrizations.base import Batch
 from workers.distill import networks
 from workers.distill.augment import augment, operations_for
-from workers.distill.batches import Draw, RealBatches, each_class
+from workers.distill.batches import Draw, RealBatches
 from workers.distill.networks.base import SideBySide
 from workers.distill.objectives import unrolling
 from workers.distill.objectives.base import Objective, OptimiserConfig
+from workers.distill.objectives.inner import InnerLoss
 from workers.distill.rng import Rng
 
 
@@ -29,6 +29,7 @@ class Unrolled(Objective):
     kind = "unrolled"
     summary = "a network trained from scratch on the synthetic images classifies real ones"
     source = "Deng & Russakovsky, Remember the Past, NeurIPS 2022, section 3.3; Feng et al., RaT-BPTT, ICLR 2024"
+    real_losses = "own"
 
     @dataclass(frozen=True, kw_only=True)
     class Config(OptimiserConfig):
@@ -63,7 +64,14 @@ class Unrolled(Objective):
         config: Unrolled.Config = self.config
         sgd = unrolling.InnerSGD(learning_rate=config.inner_learning_rate, momentum=config.inner_momentum)
         nets = self._networks(rng=rng)
-        inner = _Inner(self, nets, draw, rng=rng)
+        inner = InnerLoss(
+            nets,
+            copies=config.networks,
+            draw=draw,
+            batch=config.inner_batch,
+            vary=lambda images_NCHW, step: self.varied(images_NCHW, rng=rng),
+            rng=rng,
+        )
         first, end = self._window(rng=rng)
         weights = {name: value.detach() for name, value in nets.named_parameters()}
         path, buffers = unrolling.train(weights, unrolling.still(weights), inner, steps=range(first), sgd=sgd)
@@ -76,7 +84,9 @@ class Unrolled(Objective):
             return outer
         adjoint = dict(zip(last, torch.autograd.grad(outer, list(last.values())), strict=True))
         parameters = [value for value in draw.parametrization.parameters() if value.requires_grad]
-        gradients = unrolling.hypergradient(path, inner, adjoint=adjoint, parameters=parameters, steps=steps, sgd=sgd)
+        gradients, _ = unrolling.hypergradient(
+            path, inner, adjoint=adjoint, parameters=parameters, steps=steps, sgd=sgd
+        )
         return unrolling.with_gradients(outer, parameters, gradients)
 
     def _networks(self, *, rng: Rng) -> SideBySide:
@@ -109,7 +119,10 @@ class Unrolled(Objective):
         with torch.no_grad():
             right = logits_RNK.argmax(2).flatten() == targets
             self.metrics = {"real_accuracy": float(right.float().mean())}
-        return functional.cross_entropy(logits_RNK.flatten(0, 1), targets)
+        losses_RN = functional.cross_entropy(logits_RNK.flatten(0, 1), targets, reduction="none").view(copies, -1)
+        losses_N = losses_RN.mean(0)
+        real.observe(batch, losses_N)
+        return batch.mean(losses_N)
 
     def varied(self, images_NCHW: Tensor, *, rng: Rng) -> Tensor:
         """This step's augmentation: one operation with one draw of parameters for every image that it shows."""
@@ -117,28 +130,3 @@ class Unrolled(Objective):
             return images_NCHW
         drawn = rng.child("augment").generator()
         return augment(images_NCHW, rng=drawn, same=True, operations=operations_for(self.space))
-
-
-class _Inner:
-    """The inner loss of a step: cross-entropy of each network on its own draw of synthetic images."""
-
-    def __init__(self, objective: Unrolled, nets: SideBySide, draw: Draw, *, rng: Rng) -> None:
-        config: Unrolled.Config = objective.config
-        self.objective, self.nets, self.rng = objective, nets, rng
-        self.parametrization = draw.parametrization
-        held, classes = draw.parametrization.per_class, objective.space.num_classes
-        per_class = config.inner_batch if held is None else min(held, config.inner_batch)
-        self.labels_N = each_class(classes, [per_class] * classes)
-        self.copies = config.networks
-        self.images = len(self.labels_N) * self.copies
-
-    def __call__(self, weights: Mapping[str, Tensor], step: int) -> Tensor:
-        drawn = [self._draw(step, r) for r in range(self.copies)]
-        images_RNCHW = torch.stack([self.objective.varied(one.images_NCHW, rng=self.rng) for one in drawn])
-        logits_RNK = functional_call(self.nets, dict(weights), (images_RNCHW,))
-        targets = torch.cat([one.targets for one in drawn])
-        # Each network has the mean loss of its own batch; their sum leaves the gradients of each untouched.
-        return functional.cross_entropy(logits_RNK.flatten(0, 1), targets, reduction="sum") / len(self.labels_N)
-
-    def _draw(self, step: int, r: int) -> Batch:
-        return self.parametrization.draw(self.labels_N, rng=self.rng.child("draw", step, r).generator())

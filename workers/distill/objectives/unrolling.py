@@ -62,34 +62,42 @@ def hypergradient(
     parameters: Sequence[Tensor],
     steps: range,
     sgd: InnerSGD,
-) -> list[Tensor]:
-    """The gradient in `parameters` of an outer loss at the end of a training, by the exact reverse pass.
+    through_weights: bool = True,
+) -> tuple[list[Tensor], Tensor]:
+    """The gradient of an outer loss at the end of a training, by the exact reverse pass: in each of the `parameters`,
+    and in the logarithm of the learning rate.
 
     `path` is what `train` answered for `steps`; `adjoint` is the outer loss's gradient in its last weights. Memory is
     one step's graph whatever the number of steps: each step is computed anew from its weights. Per step, with u and v
-    the adjoints of weights and momentum: v <- v - a u, (h_w, h_p) = grad_{w, p} <g_t, v>, u <- u + h_w, v <- m v.
+    the adjoints of weights and momentum: v <- v - a u, (h_w, h_p) = grad_{w, p} <g_t, v>, u <- u + h_w, v <- m v; and
+    since w_{t+1} = w_t - a b_{t+1}, the part of log a is <u, w_{t+1} - w_t>.
+
+    Without `through_weights` the step h_w is left out: each gradient counts as if the weights that it was taken at did
+    not depend on the steps before it. That is exact for a single step, and biased from the second on.
     """
     total = [torch.zeros_like(parameter) for parameter in parameters]
+    rate = next(iter(adjoint.values())).new_zeros(())
     after_weights, after_buffers = dict(adjoint), still(adjoint)
     for place in reversed(range(len(steps))):
         leaves = _leaves(path[place])
         names = list(leaves)
         for name in names:
+            rate = rate + (after_weights[name] * (path[place + 1][name] - path[place][name]).detach()).sum()
             after_buffers[name] = after_buffers[name] - sgd.learning_rate * after_weights[name]
         with torch.enable_grad():
             loss = inner_loss(leaves, steps[place])
             gradients = torch.autograd.grad(loss, list(leaves.values()), create_graph=True)
         pulled = torch.autograd.grad(
             gradients,
-            [*leaves.values(), *parameters],
+            [*parameters, *(leaves.values() if through_weights else ())],
             grad_outputs=[after_buffers[name] for name in names],
             materialize_grads=True,
         )
-        for name, part in zip(names, pulled[: len(names)], strict=True):
+        total = [so_far + part for so_far, part in zip(total, pulled, strict=False)]
+        for name, part in zip(names, pulled[len(parameters) :], strict=False):
             after_weights[name] = after_weights[name] + part
-            after_buffers[name] = sgd.momentum * after_buffers[name]
-        total = [so_far + part for so_far, part in zip(total, pulled[len(names) :], strict=True)]
-    return total
+        after_buffers = {name: sgd.momentum * buffer for name, buffer in after_buffers.items()}
+    return total, rate
 
 
 def with_gradients(value: Tensor, parameters: Sequence[Tensor], gradients: Sequence[Tensor]) -> Tensor:

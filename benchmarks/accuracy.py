@@ -1,0 +1,145 @@
+"""Accuracy of recipes on real data, in the laboratory alone (no service): distil, measure, keep every figure.
+
+    python -m benchmarks.accuracy cells.json --data FOLDER --out results/NAME.jsonl [--device cuda] [--only WORD]
+
+`cells.json`: {"evaluation": {…}, "cells": [{"name": …, "recipe": {…}, "seeds": [0, 1]}]}. FOLDER holds `.npz` files in
+MedMNIST's keys. A line is written for each cell, seed and network as it ends; what is in the file already is not
+made again, and baselines that are the same measurement are made once. At the end a Markdown table of the whole file.
+"""
+
+import argparse
+import json
+import shlex
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from statistics import fmean, stdev
+from typing import Any
+
+from benchmarks._machine import machine
+from distilled import knobs
+from distilled.files import read_header
+from distilled.recipe import expand
+from workers.distill.catalog import build
+from workers.distill.data import RealData, load
+from workers.distill.evaluate import BASELINES, EvaluationConfig, baseline_keys_of, evaluate
+from workers.distill.events import Finished, Progress
+from workers.distill.loop import run
+from workers.distill.memory import keep_freed_memory
+
+SHOW_EVERY_SECONDS = 30.0
+
+
+def main(arguments: list[str]) -> int:
+    """Measure what is missing, then print the record."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("cells", type=Path)
+    parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--device", default="cpu")
+    parser.add_argument("--only", default="", help="cells whose name has this in it")
+    asked = parser.parse_args(arguments)
+    keep_freed_memory()
+    plan = json.loads(asked.cells.read_text(encoding="utf-8"))
+    data: dict[str, RealData] = {}
+    for cell, seed in _jobs(plan, only=asked.only):
+        done = {(line["cell"], line["seed"]) for line in _lines(asked.out)}
+        if (cell["name"], seed) in done:
+            continue
+        recipe = expand(
+            {**cell["recipe"], "seed": seed, "evaluation": {**plan["evaluation"], **cell.get("evaluation", {})}},
+            build(),
+        )
+        name = recipe["dataset"]
+        data[name] = data.get(name) or load(name, data_dir=asked.data, download=False)
+        for line in _measure(cell["name"], recipe, data[name], device=asked.device, known=_baselines(asked.out)):
+            with asked.out.open("a", encoding="utf-8") as out:
+                out.write(json.dumps(line | {"machine": machine(), "device": asked.device}, sort_keys=True) + "\n")
+    print(f"- machine: {machine()}\n- command: `python -m benchmarks.accuracy {shlex.join(arguments)}`\n")
+    print(table(_lines(asked.out)))
+    return 0
+
+
+def _jobs(plan: dict[str, Any], *, only: str) -> Iterator[tuple[dict[str, Any], int]]:
+    for cell in plan["cells"]:
+        if only in cell["name"]:
+            for seed in cell.get("seeds", [0]):
+                yield cell, seed
+
+
+def _measure(
+    name: str, recipe: dict[str, Any], real: RealData, *, device: str, known: dict[str, Any]
+) -> Iterator[dict[str, Any]]:
+    """A line of the record for each network."""
+    content, seconds = _distil(name, recipe, real, device=device)
+    header = read_header(content)
+    options = {key: value for key, value in recipe["evaluation"].items() if key != "networks"}
+    config = knobs.build(EvaluationConfig, options)
+    for network in recipe["evaluation"]["networks"]:
+        keys = baseline_keys_of(content, real, network=network, config=config, seed=0)
+        given = {baseline: known[key] for baseline, key in keys.items() if key in known}
+        began = time.monotonic()
+        result = evaluate(content, real, network=network, config=config, seed=0, device=device, baselines=given)
+        known.update({key: result[baseline] for baseline, key in keys.items()})
+        yield {
+            "cell": name,
+            "seed": recipe["seed"],
+            "recipe": recipe,
+            "seconds": round(seconds, 1),
+            "evaluation_seconds": round(time.monotonic() - began, 1),
+            "images_seen": header["images_seen"],
+            "budget": header["budget"],
+            "result": result,
+        }
+
+
+def _distil(name: str, recipe: dict[str, Any], real: RealData, *, device: str) -> tuple[bytes, float]:
+    began = shown = time.monotonic()
+    for event in run(recipe, real, device=device, code_version="benchmark"):
+        if isinstance(event, Progress) and time.monotonic() - shown > SHOW_EVERY_SECONDS:
+            shown = time.monotonic()
+            print(f"{name}: step {event.step}/{event.steps}, loss {event.loss:.4f}", file=sys.stderr, flush=True)
+        if isinstance(event, Finished):
+            return event.content, time.monotonic() - began
+    raise RuntimeError("the run ended without an artifact")
+
+
+def _lines(path: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()] if path.exists() else []
+
+
+def _baselines(path: Path) -> dict[str, Any]:
+    """key -> score of every baseline in the record."""
+    return {line["result"]["baseline_keys"][name]: line["result"][name] for line in _lines(path) for name in BASELINES}
+
+
+def table(lines: list[dict[str, Any]]) -> str:
+    """Markdown: a row for each cell and network; accuracies in per cent, mean ± std over all networks of all seeds."""
+    groups: dict[tuple[str, str], list[dict[str, Any]]] = {}
+    for line in lines:
+        groups.setdefault((line["cell"], line["result"]["network"]), []).append(line)
+    out = [
+        "| cell | network | labels | distilled | random | centroid | full | bytes | images seen | seeds | seconds |",
+        "|---|---|---|---|---|---|---|---|---|---|---|",
+    ]
+    for (cell, network), group in groups.items():
+        first = group[0]["result"]
+        labels = "soft" if "soft" in first["distilled"] else "hard"
+        scores = [value for line in group for value in line["result"]["distilled"][labels]["values"]]
+        others = [_score([v for line in group for v in line["result"][name]["values"]]) for name in BASELINES]
+        seconds = fmean(line["seconds"] for line in group)
+        out.append(
+            f"| {cell} | {network} | {labels} | **{_score(scores)}** | {' | '.join(others)} | "
+            f"{first['distilled']['bytes']:,} | {group[0]['images_seen']:,} | {len(group)} × {first['repeats']} | "
+            f"{seconds:.0f} |"
+        )
+    return "\n".join(out)
+
+
+def _score(values: list[float]) -> str:
+    return f"{100 * fmean(values):.1f} ± {100 * (stdev(values) if len(values) > 1 else 0):.1f}"
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
