@@ -169,6 +169,13 @@ def test_a_network_is_trained_between_its_matchings_and_then_replaced():
     assert max(moved[0], moved[1], moved[3], moved[4]) < 0.2 * moved[2], "a fresh network is elsewhere"
 
 
+@pytest.mark.parametrize(("per_class", "matchings"), [(1, 1), (2, 2), (10, 10)])
+def test_the_published_schedule_matches_a_network_once_for_each_image_of_a_class(per_class, matchings):
+    draw = Draw(images(per_class))
+    assert objective(matchings=0)._matchings(draw) == matchings
+    assert objective(matchings=7)._matchings(draw) == 7
+
+
 def test_a_training_step_on_the_synthetic_set_is_that_of_torch():
     matching, made = objective(matchings=2, network_steps=1), images()
     matching.loss(Draw(made), BATCHES, rng=Rng(3))

@@ -68,7 +68,7 @@ PRESETS: dict[str, dict[str, Any]] = {
         "fills": {
             "steps": 2000,
             "parametrization": {"kind": "images"},
-            "objective": {"kind": "gradient", "augment": "none", "matchings": 10, "network_steps": 50},
+            "objective": {"kind": "gradient", "augment": "none", "matchings": 0, "network_steps": 50},
             "selection": {"start": "random", "batches": "random"},
         },
     },
@@ -85,7 +85,7 @@ PRESETS: dict[str, dict[str, Any]] = {
         "fills": {
             "steps": 2000,
             "parametrization": {"kind": "images"},
-            "objective": {"kind": "gradient", "augment": "dsa", "matchings": 10, "network_steps": 50},
+            "objective": {"kind": "gradient", "augment": "dsa", "matchings": 0, "network_steps": 50},
             "selection": {"start": "random", "batches": "random"},
         },
     },

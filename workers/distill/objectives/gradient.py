@@ -30,6 +30,8 @@ from workers.distill.snapshots import below
 
 #: Real images of each class that batch normalisations take their statistics from.
 STATISTICS_BATCH = 16
+#: Most steps that the published schedule matches a network.
+MOST_MATCHINGS = 50
 
 
 class GradientMatching(Objective):
@@ -52,7 +54,11 @@ class GradientMatching(Objective):
         drawn_batch: int = knob(64, "synthetic images of each class and step, at most", unit="images", ge=1, le=65536)
         augment: str = knob("dsa", "augmentation shared by real and synthetic images", choices=("none", "dsa"))
         matchings: int = knob(
-            1, "steps after which a fresh network takes the place of the last", unit="steps", ge=1, le=10000
+            1,
+            "steps after which a fresh network takes the place of the last; 0: images of a class, as published",
+            unit="steps",
+            ge=0,
+            le=10000,
         )
         network_steps: int = knob(
             50, "training steps of a network on the synthetic images before it is matched again", ge=0, le=10000
@@ -89,7 +95,7 @@ class GradientMatching(Objective):
 
     def after_step(self, draw: Draw, real: RealBatches, *, rng: Rng) -> None:
         """Train the network on the new synthetic set, or let it go where it is old."""
-        self.age = (self.age + 1) % self.config.matchings
+        self.age = (self.age + 1) % self._matchings(draw)
         if self.age == 0:
             self._held = None
             return
@@ -119,6 +125,10 @@ class GradientMatching(Objective):
         rate, momentum = self.config.network_learning_rate, self.config.network_momentum
         self._held = net, torch.optim.SGD(net.parameters(), lr=rate, momentum=momentum)
         return self._held
+
+    def _matchings(self, draw: Draw) -> int:
+        """Where 0 asks for it, the published schedule: 1 for one image of a class, 10 for ten, 50 for fifty or more."""
+        return self.config.matchings or min(draw.parametrization.per_class or MOST_MATCHINGS, MOST_MATCHINGS)
 
     def _labels_N(self, draw: Draw) -> Tensor:
         held, classes = draw.parametrization.per_class, self.space.num_classes
