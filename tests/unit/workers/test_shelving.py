@@ -11,6 +11,7 @@ import torch
 from registry import blobs, jobs
 from registry.errors import StoreError
 from registry.testing import FullDiskStore, memory_store
+from tests.unit.laboratory.toys import toy_data, toy_recipe
 from tests.unit.workers.conftest import Workplace
 from workers import child, sources
 from workers.distill import loop
@@ -133,3 +134,17 @@ def test_a_job_can_be_left_in_the_middle_of_its_preparation(
     child.distil(workplace.bench, job_id=job_id)
     assert workplace.job(job_id).state == state
     assert worked == []
+
+
+def test_two_jobs_of_the_real_laboratory_share_their_experts(
+    workplace: Workplace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sources, "resolve", lambda *_, **__: toy_data())
+    told: list[set[str]] = []
+    for seed in (0, 1):
+        job_id = workplace.submit(**toy_recipe("mtt", seed=seed, steps=2))
+        child.distil(workplace.bench, job_id=job_id)
+        assert workplace.job(job_id).state == "succeeded"
+        told.append({data["what"] for data in workplace.told(job_id, "preparing")})
+    assert told == [{"training experts"}, {"loading experts"}]
+    assert len(workplace.store.list_named("resources")) == 2
