@@ -175,6 +175,7 @@ class JobReporter:
 
 
 def _started(event: Started) -> str:
-    where = f"on {event.device}, {event.images_per_class} images per class"
+    images = "image" if event.images_per_class == 1 else "images"
+    where = f"on {event.device}, {event.images_per_class} {images} of each class"
     begins = f"Goes on at step {event.step} of" if event.step else "Starts"
     return f"{begins} {event.steps} steps {where}"

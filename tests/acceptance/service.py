@@ -105,6 +105,12 @@ class Service:
         (pid,) = [pid for pid, line in self.process_ids().items() if mark in line]
         return pid
 
+    def child_at_work(self, job_id: str) -> int:
+        """The process of the worker's pool that has the job in hand."""
+        (worker,) = [one for one in self.get("/v1/workers")["items"] if job_id in one["in_hand"]]
+        (child,) = [pid for pid in self.process_ids() if parent_of(pid) == worker["pid"] and is_pool_child(pid)]
+        return child
+
     # -- its API --------------------------------------------------------------------------------------------------
 
     def get(self, path: str) -> Any:
@@ -158,3 +164,13 @@ def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return probe.getsockname()[1]
+
+
+def parent_of(pid: int) -> int:
+    with open(f"/proc/{pid}/stat") as file:
+        return int(file.read().rpartition(")")[2].split()[1])
+
+
+def is_pool_child(pid: int) -> bool:
+    with open(f"/proc/{pid}/cmdline") as file:
+        return "spawn_main" in file.read()

@@ -27,7 +27,7 @@ def undisturbed(shared_service: Service) -> str:
 def test_a_job_survives_the_death_of_its_process(service: Service, undisturbed: str) -> None:
     job_id = service.submit(**LONG)
     service.until_snapshot(job_id)
-    os.kill(child_at_work(service, job_id), signal.SIGKILL)
+    os.kill(service.child_at_work(job_id), signal.SIGKILL)
     job = service.until_state(job_id, "succeeded")
     assert job["attempt"] == 2
     assert job["artifact_id"] == undisturbed
@@ -101,26 +101,9 @@ def test_accepted_jobs_survive_the_death_of_the_api(service: Service) -> None:
 def test_a_cancelled_job_frees_its_device_within_five_seconds(service: Service) -> None:
     job_id = service.submit(**ENDLESS)
     service.until_snapshot(job_id)
-    child = child_at_work(service, job_id)
+    child = service.child_at_work(job_id)
     began = time.monotonic()
     httpx2.post(f"{service.url}/v1/jobs/{job_id}/cancel", timeout=10).raise_for_status()
     service.until_state(job_id, "cancelled", seconds=5)
     until(lambda: child not in service.process_ids(), what="its process has gone", seconds=5)
     assert time.monotonic() - began < 5
-
-
-def child_at_work(service: Service, job_id: str) -> int:
-    """The process of the worker's pool that has the job in hand."""
-    (worker,) = [one for one in service.get("/v1/workers")["items"] if job_id in one["in_hand"]]
-    (child,) = [pid for pid in service.process_ids() if parent_of(pid) == worker["pid"] and is_pool_child(pid)]
-    return child
-
-
-def parent_of(pid: int) -> int:
-    with open(f"/proc/{pid}/stat") as file:
-        return int(file.read().rpartition(")")[2].split()[1])
-
-
-def is_pool_child(pid: int) -> bool:
-    with open(f"/proc/{pid}/cmdline") as file:
-        return "spawn_main" in file.read()
