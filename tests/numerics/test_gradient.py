@@ -10,7 +10,8 @@ from torch.nn import functional
 from distilled.images import standardise
 from distilled.parametrizations.images import Images
 from tests.unit.laboratory.toys import SPACE, toy_data
-from workers.distill.batches import Draw, RealBatches
+from workers.distill import networks
+from workers.distill.batches import Draw, RealBatches, Uniform
 from workers.distill.objectives import gradient
 from workers.distill.objectives.distances import distance
 from workers.distill.objectives.gradient import GradientMatching
@@ -203,3 +204,15 @@ def test_batch_normalisations_take_the_statistics_of_mixed_real_images():
     assert not norm.training
     torch.testing.assert_close(norm.running_mean, seen.mean(1), rtol=1e-4, atol=1e-6)
     torch.testing.assert_close(norm.running_var, seen.var(1), rtol=1e-4, atol=1e-6)
+
+
+def test_a_sampler_that_prefers_some_images_has_no_say_in_the_statistics():
+    class Partial(Uniform):
+        def mixed(self, count, *, rng):
+            raise AssertionError("the statistics are of images as all are likely")
+
+    net = networks.make("convnet1-w4-batch", space_shape=SPACE.shape, num_classes=3, rng=Rng(1).generator())
+    real = toy_data()
+    gradient._settle_statistics(net, RealBatches(real, device="cpu", sampler=Partial(real)), classes=3, rng=Rng(3))
+    (norm,) = [layer for layer in net.modules() if isinstance(layer, nn.BatchNorm2d)]
+    assert norm.running_mean.abs().sum() > 0

@@ -180,6 +180,7 @@ def _settle_statistics(net: Network, real: RealBatches, *, classes: int, rng: Rn
         norm.train()
         norm.momentum = 1.0
     with torch.no_grad():
-        net(real.mixed(STATISTICS_BATCH * classes, rng=rng.child("statistics")).images_NCHW)
+        # As all images are likely, whatever the sampler prefers: these are no terms of a weighted mean.
+        net(next(real.epoch(STATISTICS_BATCH * classes, rng=rng.child("statistics"))).images_NCHW)
     for norm in norms:
         norm.eval()
