@@ -2,6 +2,8 @@
 
 import pytest
 import torch
+from torchvision.transforms import v2
+from torchvision.transforms.v2 import functional as tv
 
 from distilled.parametrizations.base import ImageSpace
 from workers.distill.augment import COLOUR_OPERATIONS, GREY_OPERATIONS, OPERATIONS, augment, operations_for
@@ -119,3 +121,69 @@ def test_operations_that_leave_a_class_what_it_is(shape, classes, expected):
     assert operations_for(ImageSpace(shape=shape, mean=channels, std=channels, classes=classes)) == expected
     picked = augment(noise(2, *shape), rng=seeded())
     assert picked.shape == (2, *shape)
+
+
+def test_all_operations_follow_one_another():
+    images_NCHW = noise(5, 3, 8, 8)
+    drawn, expected = seeded(7), images_NCHW
+    for name in COLOUR_OPERATIONS:
+        parameters = [torch.rand(5, generator=drawn) for _ in range(DRAWS[name])]
+        expected = OPERATIONS[name](expected, given(parameters))
+    varied = augment(images_NCHW, how="dsa-all", rng=seeded(7))
+    torch.testing.assert_close(varied, expected)
+    whole = augment(images_NCHW, how="dsa-all", rng=seeded(5), same=True)
+    torch.testing.assert_close(whole[:2], augment(images_NCHW[:2], how="dsa-all", rng=seeded(5), same=True))
+
+
+def test_none_changes_nothing_and_draws_nothing():
+    drawn = seeded(1)
+    images_NCHW = noise(2, 3, 8, 8)
+    assert augment(images_NCHW, how="none", rng=drawn) is images_NCHW
+    assert torch.equal(drawn.get_state(), seeded(1).get_state())
+
+
+#: Random numbers that an operation draws for each image.
+DRAWS = {"colour": 3, "crop": 2, "cutout": 2, "flip": 1, "scale": 2, "rotate": 1}
+
+
+def given(shares):
+    """A source of parameters that are so far between their two bounds, one call after the other."""
+    left = list(shares)
+    return lambda low, high: low + (high - low) * torch.as_tensor(left.pop(0)).reshape(-1)
+
+
+def rotated(images_NCHW):
+    return tv.rotate(images_NCHW, 9.0, interpolation=v2.InterpolationMode.BILINEAR)
+
+
+def scaled(images_NCHW):
+    # Sides are seen through a window 1.1 times as large: both shrink to 1/1.1.
+    bilinear = v2.InterpolationMode.BILINEAR
+    return tv.affine(images_NCHW, 0.0, [0, 0], 1 / 1.1, [0, 0], interpolation=bilinear)
+
+
+def cropped(images_NCHW):
+    # One pixel of eight at most: shares of 0.9 and 0.1 of -1, 0, 1 are one pixel up and one to the right.
+    return tv.crop(tv.pad(images_NCHW, [1, 1, 1, 1]), 2, 0, 8, 8)
+
+
+def cut(images_NCHW):
+    return tv.erase(images_NCHW, 1, 3, 4, 4, torch.zeros(1))
+
+
+LIKE_TORCHVISION = {
+    "flip": ([0.2], tv.horizontal_flip),
+    "rotate": ([0.8], rotated),
+    "scale": ([(1.1 - 1 / 1.2) / (1.2 - 1 / 1.2)] * 2, scaled),
+    "crop": ([0.9, 0.1], cropped),
+    "cutout": ([3 / 8 + 0.01, 5 / 8 + 0.01], cut),
+}
+
+
+@pytest.mark.parametrize("name", LIKE_TORCHVISION)
+def test_geometry_is_torchvisions(name):
+    shares, theirs = LIKE_TORCHVISION[name]
+    images_NCHW = noise(3, 3, 8, 8, dtype=torch.float64)
+    ours = OPERATIONS[name](images_NCHW, given(torch.tensor(share, dtype=torch.float64) for share in shares))
+    torch.testing.assert_close(ours, theirs(images_NCHW), rtol=0, atol=1e-6)
+    assert not torch.allclose(ours, images_NCHW)

@@ -1,9 +1,10 @@
 """Differentiable Siamese augmentation (DSA): images varied so that gradients reach what they were made from.
 
 Zhao & Bilen, "Dataset Condensation with Differentiable Siamese Augmentation", ICML 2021, section 3. One operation is
-picked per call. Everything works on standardised images: colours are not clamped to [0, 1] as torchvision's operations
-do, which would destroy them, and what moves in from outside is 0, the mean colour. The geometry is written for a batch
-of different parameters, which torchvision's functions do not take.
+picked per call, or all are done one after the other. Everything works on standardised images: colours are not clamped
+to [0, 1] as torchvision's operations do, which would destroy them, and what moves in from outside is 0, the mean
+colour. The geometry is written for a batch of different parameters, which torchvision's functions do not take; with one
+for all images it is theirs, to the last digits (`tests/numerics/test_augment.py`).
 """
 # Shapes: N images, C channels, H height, W width; M parameters: N of them, or 1 for all images ("Siamese").
 
@@ -16,6 +17,8 @@ from torch.nn import functional
 
 from distilled.parametrizations.base import ImageSpace
 
+#: What a knob `augment` may say: nothing, one operation a call (DSA), or all of them a call.
+CHOICES = ("none", "dsa", "dsa-all")
 #: The field's strengths.
 SCALE = 1.2  # sides between 1/1.2 and 1.2 of their length, each on its own
 ROTATE_DEGREES = 15.0
@@ -25,23 +28,32 @@ BRIGHTNESS, SATURATION, CONTRAST = 1.0, 2.0, 0.5
 
 
 def augment(
-    images_NCHW: Tensor, *, rng: Generator, same: bool = False, operations: Sequence[str] | None = None
+    images_NCHW: Tensor,
+    *,
+    how: str = "dsa",
+    rng: Generator,
+    same: bool = False,
+    operations: Sequence[str] | None = None,
 ) -> Tensor:
-    """The images, each varied by the one operation that this call picks.
+    """The images, each varied by the one operation that this call picks, or by all (`how`, one of CHOICES).
 
     With `same` one draw of parameters holds for all of them, and depends on `rng` alone: two batches of any size see
     the same variation from equally seeded generators. Parameters are drawn on the generator's device. `operations`
     defaults to those of the number of channels: without flips and colours for one channel.
     """
+    if how == "none":
+        return images_NCHW
     names = operations or (COLOUR_OPERATIONS if images_NCHW.shape[1] == 3 else GREY_OPERATIONS)
-    chosen = names[int(torch.randint(len(names), (), generator=rng))]
+    chosen = names if how == "dsa-all" else (names[int(torch.randint(len(names), (), generator=rng))],)
     num_parameters = 1 if same else len(images_NCHW)
 
     def uniform(low: float, high: float) -> Tensor:
         drawn_M = torch.rand(num_parameters, generator=rng, device=rng.device)
         return (low + (high - low) * drawn_M).to(images_NCHW)
 
-    return OPERATIONS[chosen](images_NCHW, uniform)
+    for name in chosen:
+        images_NCHW = OPERATIONS[name](images_NCHW, uniform)
+    return images_NCHW
 
 
 def operations_for(space: ImageSpace) -> tuple[str, ...]:

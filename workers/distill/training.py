@@ -15,7 +15,7 @@ from torch import Generator, Tensor
 from torch.nn import functional
 
 from distilled.knobs import knob
-from workers.distill.augment import augment
+from workers.distill.augment import CHOICES, augment
 from workers.distill.networks.base import SideBySide
 from workers.distill.rng import Rng
 
@@ -35,7 +35,7 @@ class EvaluationConfig:
     learning_rate: float = knob(0.01, "learning rate, a tenth of it after half of the steps", gt=0, le=10)
     momentum: float = knob(0.9, "momentum of SGD", ge=0, lt=1)
     weight_decay: float = knob(5e-4, "weight decay of SGD", ge=0, le=1)
-    augment: str = knob("dsa", "augmentation of what is trained on, a sample at a time", choices=("none", "dsa"))
+    augment: str = knob("dsa", "augmentation of what is trained on, a sample at a time", choices=CHOICES)
     repeats: int = knob(5, "networks trained from different seeds", unit="networks", ge=1, le=100)
 
     def num_steps(self, num_images: int) -> int:
@@ -80,12 +80,10 @@ def train(
         if step == steps // 2 and step:
             optimiser.param_groups[0]["lr"] = config.learning_rate * 0.1
         chosen = [next(one).to(device) for one in batches]
-        images = [one.images_at(index_N) for one, index_N in zip(sets, chosen, strict=True)]
-        if config.augment == "dsa":
-            images = [
-                augment(images_NCHW, rng=variation, operations=operations)
-                for images_NCHW, variation in zip(images, variations, strict=True)
-            ]
+        images = [
+            augment(one.images_at(index_N), how=config.augment, rng=variation, operations=operations)
+            for one, index_N, variation in zip(sets, chosen, variations, strict=True)
+        ]
         targets = torch.cat([one.targets[index_N] for one, index_N in zip(sets, chosen, strict=True)])
         logits_RNK = nets(torch.stack(images))
         # Each network has the mean loss of its own batch; their sum leaves the gradients of each untouched.

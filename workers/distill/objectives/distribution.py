@@ -12,7 +12,7 @@ from torch import Tensor
 
 from distilled.knobs import knob
 from workers.distill import networks
-from workers.distill.augment import augment, operations_for
+from workers.distill.augment import CHOICES, augment, operations_for
 from workers.distill.batches import Draw, RealBatches, each_class
 from workers.distill.objectives.base import Objective, OptimiserConfig
 from workers.distill.rng import Rng
@@ -31,7 +31,7 @@ class DistributionMatching(Objective):
         network: str = knob("convnet3", "network whose random features are matched")
         real_batch: int = knob(256, "real images of each class and step", unit="images", ge=1, le=65536)
         drawn_batch: int = knob(64, "synthetic images of each class and step, at most", unit="images", ge=1, le=65536)
-        augment: str = knob("dsa", "augmentation shared by real and synthetic images", choices=("none", "dsa"))
+        augment: str = knob("dsa", "augmentation shared by real and synthetic images", choices=CHOICES)
 
     def loss(self, draw: Draw, real: RealBatches, *, rng: Rng) -> Tensor:
         config: DistributionMatching.Config = self.config
@@ -49,14 +49,16 @@ class DistributionMatching(Objective):
         labels_N = each_class(len(classes), [drawn] * len(classes))
         synthetic = draw(labels_N, rng=rng.child("draw"))
         real_NCHW, synthetic_NCHW = torch.cat([batch.images_NCHW for batch in reals]), synthetic.images_NCHW
-        if config.augment == "dsa":  # Siamese: the same parameters on both sides
-            operations = operations_for(self.space)
-            real_NCHW = augment(real_NCHW, rng=rng.child("augment").generator(), same=True, operations=operations)
-            synthetic_NCHW = augment(
-                synthetic_NCHW, rng=rng.child("augment").generator(), same=True, operations=operations
-            )
+        real_NCHW, synthetic_NCHW = self._siamese(real_NCHW, rng=rng), self._siamese(synthetic_NCHW, rng=rng)
         with torch.no_grad():
             parts = embed.features(real_NCHW).split([len(batch.index_N) for batch in reals])
             real_KD = torch.stack([batch.mean(part_ND) for batch, part_ND in zip(reals, parts, strict=True)])
         drawn_KD = embed.features(synthetic_NCHW).unflatten(0, (len(classes), drawn)).mean(1)
         return (real_KD - drawn_KD).square().sum()
+
+    def _siamese(self, images_NCHW: Tensor, *, rng: Rng) -> Tensor:
+        """This step's augmentation, the same parameters for whatever is shown to it."""
+        drawn = rng.child("augment").generator()
+        return augment(
+            images_NCHW, how=self.config.augment, rng=drawn, same=True, operations=operations_for(self.space)
+        )

@@ -104,9 +104,9 @@ class Experts:
         for epoch in range(training.epochs):
             varied = rng.child("augment", epoch).generator()
             for batch in real.epoch(training.batch, rng=rng.child("order", epoch)):
-                images_NCHW = batch.images_NCHW
-                if training.augment == "dsa":
-                    images_NCHW = augment(images_NCHW, rng=varied, operations=operations_for(self.space))
+                images_NCHW = augment(
+                    batch.images_NCHW, how=training.augment, rng=varied, operations=operations_for(self.space)
+                )
                 loss = functional.cross_entropy(net(images_NCHW[None])[0], batch.targets)
                 optimiser.zero_grad()
                 loss.backward()

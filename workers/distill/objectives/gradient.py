@@ -19,7 +19,7 @@ from distilled.knobs import knob
 from distilled.parametrizations.base import Batch
 from workers.distill import networks
 from workers.distill import optimiser as optimisers
-from workers.distill.augment import augment, operations_for
+from workers.distill.augment import CHOICES, augment, operations_for
 from workers.distill.batches import Draw, RealBatches, each_class
 from workers.distill.networks.base import Network
 from workers.distill.objectives.base import Objective, OptimiserConfig
@@ -52,7 +52,7 @@ class GradientMatching(Objective):
         )
         real_batch: int = knob(256, "real images of each class and step", unit="images", ge=1, le=65536)
         drawn_batch: int = knob(64, "synthetic images of each class and step, at most", unit="images", ge=1, le=65536)
-        augment: str = knob("dsa", "augmentation shared by real and synthetic images", choices=("none", "dsa"))
+        augment: str = knob("dsa", "augmentation shared by real and synthetic images", choices=CHOICES)
         matchings: int = knob(
             1,
             "steps after which a fresh network takes the place of the last; 0: images of a class, as published",
@@ -104,10 +104,12 @@ class GradientMatching(Objective):
         for step in range(self.config.network_steps):
             with torch.no_grad():
                 batch = draw(self._labels_N(draw), rng=rng.child("draw", step))
-            images_NCHW = batch.images_NCHW
-            if self.config.augment == "dsa":
-                varied = rng.child("augment", step).generator()
-                images_NCHW = augment(images_NCHW, rng=varied, operations=operations_for(self.space))
+            images_NCHW = augment(
+                batch.images_NCHW,
+                how=self.config.augment,
+                rng=rng.child("augment", step).generator(),
+                operations=operations_for(self.space),
+            )
             optimiser.zero_grad()
             functional.cross_entropy(net(images_NCHW), batch.targets).backward()
             optimiser.step()
@@ -136,11 +138,11 @@ class GradientMatching(Objective):
         return each_class(classes, [count] * classes)
 
     def _siamese(self, images_NCHW: Tensor, k: int, *, rng: Rng) -> Tensor:
-        """One operation with one draw of parameters for all images of a class, real and synthetic."""
-        if self.config.augment == "none":
-            return images_NCHW
+        """One draw of operation and parameters for all images of a class, real and synthetic."""
         drawn = rng.child("augment", k).generator()
-        return augment(images_NCHW, rng=drawn, same=True, operations=operations_for(self.space))
+        return augment(
+            images_NCHW, how=self.config.augment, rng=drawn, same=True, operations=operations_for(self.space)
+        )
 
     def tensors(self) -> dict[str, Tensor]:
         if self._held is None:

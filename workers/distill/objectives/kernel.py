@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from distilled.knobs import knob
 from distilled.parametrizations.base import Batch
-from workers.distill.augment import augment, operations_for
+from workers.distill.augment import CHOICES, augment, operations_for
 from workers.distill.batches import Draw, RealBatch, RealBatches
 from workers.distill.events import Preparing
 from workers.distill.networks.base import Network
@@ -54,7 +54,7 @@ class KernelRegression(Objective):
         drawn_batch: int = knob(
             10, "synthetic images of each class and step, where no fixed set is held", unit="images", ge=1, le=4096
         )
-        augment: str = knob("none", "augmentation of the real images", choices=("none", "dsa"))
+        augment: str = knob("none", "augmentation of the real images", choices=CHOICES)
         pool_size: int = knob(10, "networks in the pool (`features`)", unit="networks", ge=1, le=1000)
         pool_steps: int = knob(100, "training steps after which a network is replaced", unit="steps", ge=1, le=100000)
         pool_learning_rate: float = knob(3e-4, "Adam learning rate of the pool's networks", gt=0, le=1)
@@ -76,11 +76,12 @@ class KernelRegression(Objective):
         config: KernelRegression.Config = self.config
         target = real.mixed(config.real_batch, rng=rng.child("real"))
         support = draw.support(config.drawn_batch, rng=rng.child("draw"))
-        target_NCHW = target.images_NCHW
-        if config.augment == "dsa":
-            target_NCHW = augment(
-                target_NCHW, rng=rng.child("augment").generator(), operations=operations_for(self.space)
-            )
+        target_NCHW = augment(
+            target.images_NCHW,
+            how=config.augment,
+            rng=rng.child("augment").generator(),
+            operations=operations_for(self.space),
+        )
         if config.kernel == "features":
             net = self.pool.choose(rng=rng.child("choose"))
             kernel_of = _feature_kernel(net)

@@ -18,7 +18,7 @@ from torch import Tensor
 
 from distilled.knobs import knob
 from workers.distill import optimiser as optimisers
-from workers.distill.augment import augment, operations_for
+from workers.distill.augment import CHOICES, augment, operations_for
 from workers.distill.batches import Draw, RealBatches
 from workers.distill.errors import NotFinite
 from workers.distill.events import Preparing
@@ -53,7 +53,7 @@ class TrajectoryMatching(Objective):
         max_start_epoch: int = knob(
             10, "an expert's latest epoch from which it is matched", unit="epochs", ge=0, le=1000
         )
-        augment: str = knob("dsa", "augmentation of the synthetic images", choices=("none", "dsa"))
+        augment: str = knob("dsa", "augmentation of the synthetic images", choices=CHOICES)
         reverse: str = knob(
             "exact",
             "gradient through the whole inner training, or as if its steps did not depend on one another (`tesla`)",
@@ -66,7 +66,7 @@ class TrajectoryMatching(Objective):
         expert_batch: int = knob(256, "real images of a step of an expert", unit="images", ge=1, le=65536)
         expert_learning_rate: float = knob(0.01, "learning rate of the experts", gt=0, le=10)
         expert_momentum: float = knob(0.0, "momentum of the experts' training", ge=0, lt=1)
-        expert_augment: str = knob("dsa", "augmentation of the experts' images", choices=("none", "dsa"))
+        expert_augment: str = knob("dsa", "augmentation of the experts' images", choices=CHOICES)
         expert_seed: int = knob(
             0, "seed of the experts; jobs that agree on all of `expert_*` share them", ge=0, le=2**53 - 1
         )
@@ -143,9 +143,8 @@ class TrajectoryMatching(Objective):
         return int(expert), int(torch.randint(self.config.max_start_epoch + 1, (), generator=drawn))
 
     def _varied(self, images_NCHW: Tensor, *, rng: Rng) -> Tensor:
-        if self.config.augment == "none":
-            return images_NCHW
-        return augment(images_NCHW, rng=rng.generator(), operations=operations_for(self.space))
+        operations = operations_for(self.space)
+        return augment(images_NCHW, how=self.config.augment, rng=rng.generator(), operations=operations)
 
     def tensors(self) -> dict[str, Tensor]:
         adam = {f"adam/{name}": value for name, value in optimisers.tensors(self.step_size_optimiser).items()}

@@ -16,7 +16,7 @@ from torch.nn import functional
 
 from distilled.knobs import knob
 from workers.distill import networks
-from workers.distill.augment import augment, operations_for
+from workers.distill.augment import CHOICES, augment, operations_for
 from workers.distill.batches import Draw, RealBatches
 from workers.distill.networks.base import SideBySide
 from workers.distill.objectives import unrolling
@@ -51,9 +51,7 @@ class Unrolled(Objective):
         inner_learning_rate: float = knob(0.01, "learning rate of the networks", gt=0, le=10)
         inner_momentum: float = knob(0.9, "momentum of the networks' training", ge=0, lt=1)
         real_batch: int = knob(640, "real images that judge the trained networks", unit="images", ge=1, le=65536)
-        augment: str = knob(
-            "none", "augmentation shared by all inner steps and the real images", choices=("none", "dsa")
-        )
+        augment: str = knob("none", "augmentation shared by all inner steps and the real images", choices=CHOICES)
         reverse: str = knob(
             "recompute",
             "compute each inner step anew on the way back (memory of one step), or keep all their graphs",
@@ -125,8 +123,8 @@ class Unrolled(Objective):
         return batch.mean(losses_N)
 
     def varied(self, images_NCHW: Tensor, *, rng: Rng) -> Tensor:
-        """This step's augmentation: one operation with one draw of parameters for every image that it shows."""
-        if self.config.augment == "none":
-            return images_NCHW
+        """This step's augmentation: one draw of operation and parameters for every image that it shows."""
         drawn = rng.child("augment").generator()
-        return augment(images_NCHW, rng=drawn, same=True, operations=operations_for(self.space))
+        return augment(
+            images_NCHW, how=self.config.augment, rng=drawn, same=True, operations=operations_for(self.space)
+        )
