@@ -37,7 +37,11 @@ NETWORK = "convnet2-w32"
 #: A host a row: short runs at ten images a class, where a start has something to choose.
 HOSTS: dict[str, dict[str, Any]] = {
     "kip": {"method": "kip", "steps": 200, "objective": {"real_batch": 256}},
-    "frepo": {"method": "frepo", "steps": 100, "objective": {"network": NETWORK, "real_batch": 256}},
+    "frepo": {
+        "method": "frepo",
+        "steps": 200,
+        "objective": {"network": NETWORK, "real_batch": 256, "learning_rate": 0.03},
+    },
     "dm": {"method": "dm", "steps": 200, "objective": {"network": NETWORK, "real_batch": 32}},
     "dc": {"method": "dc", "steps": 100, "objective": {"network": NETWORK, "real_batch": 32, "matchings": 1}},
     "mtt": {
