@@ -75,7 +75,7 @@ def test_the_kernel_loss_moves_with_every_parameter(kernel, labels):
     config = KernelRegression.Config(kernel=kernel, network="convnet2-w8", pool_size=2, real_batch=30, ridge=1e-3)
     objective = KernelRegression(config, space=SPACE, device="cpu", rng=Rng(0))
     batches, made = RealBatches(REAL, device="cpu"), started(labels=labels)
-    list(objective.prepare(batches, shelf=MemoryShelf()))
+    list(objective.prepare(batches, parametrization=made, shelf=MemoryShelf()))
     objective.loss(Draw(made), batches, rng=Rng(2)).backward()
     for name, parameter in made.named_parameters():
         assert parameter.grad.abs().sum() > 0, name
@@ -85,7 +85,7 @@ def test_the_gaussian_kernel_by_hand():
     config = KernelRegression.Config(kernel="gaussian", real_batch=60, ridge=1e-3, bandwidth=2.0)
     objective = KernelRegression(config, space=SPACE, device="cpu", rng=Rng(0))
     batches, made = RealBatches(REAL, device="cpu"), started()
-    list(objective.prepare(batches, shelf=MemoryShelf()))
+    list(objective.prepare(batches, parametrization=made, shelf=MemoryShelf()))
     loss = objective.loss(Draw(made), batches, rng=Rng(2))
     x_t, x_s = (images.flatten(1).double() for images in (REAL.train_images_NCHW(), made.images_NCHW.detach()))
     scale = 2.0 * (x_t - x_t.mean(0)).square().sum(1).mean()

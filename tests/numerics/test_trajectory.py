@@ -113,7 +113,7 @@ def stage(**options):
     config = {name: value for name, value in asked["objective"].items() if name != "kind"}
     made = TrajectoryMatching(TrajectoryMatching.Config(**config), space=REAL.space, device="cpu", rng=Rng(0))
     batches = RealBatches(REAL, device="cpu")
-    list(made.prepare(batches, shelf=MemoryShelf()))
+    list(made.prepare(batches, parametrization=parametrization, shelf=MemoryShelf()))
     return parametrization, made, Draw(parametrization), batches
 
 

@@ -59,7 +59,7 @@ def run(
     batches = RealBatches(real, device=device, sampler=_sampler(recipe, real, objective, device=device))
     first, steps = resume.step if resume else 0, recipe["steps"]
     yield Started(step=first, steps=steps, device=device, images_per_class=budget.per_class)
-    yield from objective.prepare(batches, shelf=shelf or MemoryShelf())
+    yield from objective.prepare(batches, parametrization=parametrization, shelf=shelf or MemoryShelf())
     if resume:
         _restore(resume, parametrization, optimiser, objective, draw, batches)
     clock = _Clock(first=first, steps=steps, seen=draw.images_seen)

@@ -58,8 +58,11 @@ class Objective:
         self.rng = rng
         self.metrics: dict[str, float] = {}  # of the last step, for the recorded series
 
-    def prepare(self, real: RealBatches, *, shelf: Shelf) -> Iterator[Preparing]:
+    def prepare(self, real: RealBatches, *, parametrization: Parametrization, shelf: Shelf) -> Iterator[Preparing]:
         """Make what must exist before the first step (experts, teachers); called on a resumed run too.
+
+        It may bring the `parametrization` to where the run shall begin (a warm-up); a resumed run then puts the
+        snapshot's parameters in their place.
 
         What takes long is told as it goes, and kept on the shelf as soon as it is there: an attempt that is killed
         goes on behind it, and a later run finds it.

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from distilled.knobs import knob
-from distilled.parametrizations.base import Batch
+from distilled.parametrizations.base import Batch, Parametrization
 from workers.distill.augment import CHOICES, augment, operations_for
 from workers.distill.batches import Draw, RealBatch, RealBatches
 from workers.distill.events import Preparing
@@ -59,7 +59,7 @@ class KernelRegression(Objective):
         pool_steps: int = knob(100, "training steps after which a network is replaced", unit="steps", ge=1, le=100000)
         pool_learning_rate: float = knob(3e-4, "Adam learning rate of the pool's networks", gt=0, le=1)
 
-    def prepare(self, real: RealBatches, *, shelf: Shelf) -> Iterator[Preparing]:
+    def prepare(self, real: RealBatches, *, parametrization: Parametrization, shelf: Shelf) -> Iterator[Preparing]:
         config: KernelRegression.Config = self.config
         self.pool = NetworkPool(
             config.network,

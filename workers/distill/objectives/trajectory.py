@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 
 from distilled.knobs import knob
+from distilled.parametrizations.base import Parametrization
 from workers.distill import optimiser as optimisers
 from workers.distill.augment import CHOICES, augment, operations_for
 from workers.distill.batches import Draw, RealBatches
@@ -71,7 +72,7 @@ class TrajectoryMatching(Objective):
             0, "seed of the experts; jobs that agree on all of `expert_*` share them", ge=0, le=2**53 - 1
         )
 
-    def prepare(self, real: RealBatches, *, shelf: Shelf) -> Iterator[Preparing]:
+    def prepare(self, real: RealBatches, *, parametrization: Parametrization, shelf: Shelf) -> Iterator[Preparing]:
         config: TrajectoryMatching.Config = self.config
         training = Training(
             network=config.network,
