@@ -9,11 +9,12 @@ from math import ceil, prod
 from typing import Any
 
 from distilled.errors import Problem, RecipeError
+from distilled.parametrizations.layers import layers, misfit
 
 BYTES_PER_VALUE = {"uint8": 1, "float16": 2, "float32": 4}
 #: One image in so many of each class is held out of the train split for validation.
 HELD_OUT_OF = 10
-#: Values of all images that a memory recalls, at most: 8 GiB as float32.
+#: Values of all images that a memory recalls or an evaluation draws, at most: 8 GiB as float32.
 MAX_RECALLED_VALUES = 2**31
 
 
@@ -40,12 +41,13 @@ def learnt_and_held_out(
 class Holding:
     """What a budget comes to.
 
-    ipc: whole images per class that it would buy. per_class: images that are held, or recalled, of each class. bytes:
-    of all stored tensors.
+    ipc: whole images per class that it would buy; of a generator, the images of a class that an evaluation draws.
+    per_class: images that are held, or recalled, of each class; None where any number can be drawn. bytes: of all
+    stored tensors.
     """
 
     ipc: int
-    per_class: int
+    per_class: int | None
     bytes: int
 
 
@@ -53,13 +55,14 @@ class Holding:
 class Cost:
     """What a parametrization stores: so much at all events, and so much for one image more of every class.
 
-    Floats are stored numbers in the literature's count, where labels are free.
+    Floats are stored numbers in the literature's count, where labels are free. Where an image more costs nothing, any
+    number can be drawn.
     """
 
     floats: int = 0
     bytes: int = 0
-    floats_each: int
-    bytes_each: int
+    floats_each: int = 0
+    bytes_each: int = 0
 
 
 def holding(recipe: Mapping[str, Any], dataset: Mapping[str, Any]) -> Holding:
@@ -67,24 +70,44 @@ def holding(recipe: Mapping[str, Any], dataset: Mapping[str, Any]) -> Holding:
 
     `dataset` has the `train_counts` that training sees, the held-out images no longer among them. `ipc` buys as many
     stored numbers as that many images have pixels, and `ratio` means round(ratio * train / classes) of them, at least
-    1. `bytes` counts all stored tensors in their precision. Neither is ever exceeded. Raises RecipeError where not even
-    one image a class fits, or more come of it than can be.
+    1. `bytes` counts all stored tensors in their precision. Neither is ever exceeded; but a generator is as large as
+    its options say, and `ipc` and `ratio` say what is drawn from it. Raises RecipeError where not even one image a
+    class fits, or more come of it than can be.
     """
     kind = recipe["parametrization"]["kind"]
     cost = COSTS[kind](recipe["parametrization"], dataset)
     image = prod(dataset["shape"]) * len(dataset["classes"])
     field = next(name for name in ("ipc", "ratio", "bytes") if name in recipe)
-    if field == "bytes":
+    share = recipe.get("ratio", 0) * sum(dataset["train_counts"]) / len(dataset["classes"])
+    ipc = int(recipe["ipc"]) if field == "ipc" else max(1, round(share))
+    if cost.bytes_each == 0:
+        per_class = None
+        ipc = ipc if field != "bytes" else max(1, cost.floats // image)
+    elif field == "bytes":
         per_class = (recipe["bytes"] - cost.bytes) // cost.bytes_each
         ipc = max(1, (cost.floats + per_class * cost.floats_each) // image)
     else:
-        share = recipe.get("ratio", 0) * sum(dataset["train_counts"]) / len(dataset["classes"])
-        ipc = int(recipe["ipc"]) if field == "ipc" else max(1, round(share))
         per_class = (ipc * image - cost.floats) // cost.floats_each
-    if per_class < 1:
+    too_small = per_class < 1 if per_class is not None else recipe.get("bytes", cost.bytes) < cost.bytes
+    if too_small:
         raise RecipeError([Problem(pointer=f"/{field}", detail=_too_small(field, kind, cost, dataset))])
-    LIMITS[kind](per_class, field, dataset)
-    return Holding(ipc=ipc, per_class=per_class, bytes=cost.bytes + per_class * cost.bytes_each)
+    LIMITS[kind](ipc if per_class is None else per_class, field, dataset)
+    return Holding(ipc=ipc, per_class=per_class, bytes=cost.bytes + (per_class or 0) * cost.bytes_each)
+
+
+def check_drawn(recipe: Mapping[str, Any], held: Holding, dataset: Mapping[str, Any]) -> None:
+    """Raise RecipeError where an evaluation asks for a number of images that it cannot have."""
+    asked = recipe["evaluation"].get("ipc", 0)
+    if asked and held.per_class is not None:
+        raise RecipeError([evaluated_whole(held.per_class)])
+    if asked:
+        LIMITS[recipe["parametrization"]["kind"]](asked, "evaluation/ipc", dataset)
+
+
+def evaluated_whole(held: int) -> Problem:
+    """Why `evaluation.ipc` is nothing for a set that holds so many images of each class."""
+    detail = f"a fixed set is evaluated whole, with the {held} images of each class that it holds; leave it at 0"
+    return Problem(pointer="/evaluation/ipc", detail=detail)
 
 
 def _images_cost(parametrization: Mapping[str, Any], dataset: Mapping[str, Any]) -> Cost:
@@ -116,9 +139,33 @@ def _memory_cost(parametrization: Mapping[str, Any], dataset: Mapping[str, Any])
     )
 
 
+def _generator_cost(parametrization: Mapping[str, Any], dataset: Mapping[str, Any]) -> Cost:
+    """Weights in the storage precision, everything else in float32, however many images are drawn.
+
+    Weights in bytes have a step and an offset for each output channel; soft targets are a row of probabilities a class.
+    """
+    shape, classes, latent = dataset["shape"], len(dataset["classes"]), parametrization["latent"]
+    found = misfit(shape=shape, num_classes=classes, latent=latent)
+    if found:
+        raise RecipeError([Problem(pointer=f"/parametrization/{found[0]}", detail=found[1])])
+    made = layers(shape=shape, width=parametrization["width"], latent=latent)
+    weights = sum(layer.weights for layer in made)
+    rest = sum(layer.constants for layer in made)
+    if parametrization["storage"] == "uint8":
+        rest += 2 * sum(layer.channels for layer in made)
+    if parametrization["labels"] == "soft":
+        rest += classes**2
+    return Cost(floats=weights + rest, bytes=weights * BYTES_PER_VALUE[parametrization["storage"]] + 4 * rest)
+
+
 def _too_small(field: str, kind: str, cost: Cost, dataset: Mapping[str, Any]) -> str:
     """The least budget that holds an image of each class, or the knobs that make one smaller."""
     classes = len(dataset["classes"])
+    if kind == "generator":
+        return (
+            f"this generator takes {cost.bytes} bytes, however many images are drawn from it; give at least that, "
+            "lower `parametrization.width` or `parametrization.latent`, or choose a smaller `parametrization.storage`"
+        )
     knobs = "lower `parametrization.bases` or raise `parametrization.downsample`"
     if field == "bytes":
         least = cost.bytes + cost.bytes_each
@@ -142,6 +189,16 @@ def _within_the_smallest_class(per_class: int, field: str, dataset: Mapping[str,
         raise RecipeError([Problem(pointer=f"/{field}", detail=detail)])
 
 
+def _drawn_at_once(ipc: int, field: str, dataset: Mapping[str, Any]) -> None:
+    """An evaluation draws its set from a generator in one piece."""
+    most = MAX_RECALLED_VALUES // (prod(dataset["shape"]) * len(dataset["classes"]))
+    if ipc > most:
+        detail = (
+            f"comes to {ipc} images of each class to evaluate, and no more than {most} of this size fit: ask for less"
+        )
+        raise RecipeError([Problem(pointer=f"/{field}", detail=detail)])
+
+
 def _within_reach(per_class: int, field: str, dataset: Mapping[str, Any]) -> None:
     """Whoever evaluates a memory recalls all of it."""
     most = MAX_RECALLED_VALUES // (prod(dataset["shape"]) * len(dataset["classes"]))
@@ -157,8 +214,10 @@ def _within_reach(per_class: int, field: str, dataset: Mapping[str, Any]) -> Non
 COSTS: Mapping[str, Callable[[Mapping[str, Any], Mapping[str, Any]], Cost]] = {
     "images": _images_cost,
     "memory": _memory_cost,
+    "generator": _generator_cost,
 }
 LIMITS: Mapping[str, Callable[[int, str, Mapping[str, Any]], None]] = {
     "images": _within_the_smallest_class,
     "memory": _within_reach,
+    "generator": _drawn_at_once,
 }

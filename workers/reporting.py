@@ -175,7 +175,7 @@ class JobReporter:
 
 
 def _started(event: Started) -> str:
-    images = "image" if event.images_per_class == 1 else "images"
-    where = f"on {event.device}, {event.images_per_class} {images} of each class"
+    number = "any number of" if event.images_per_class is None else str(event.images_per_class)
+    where = f"on {event.device}, {number} {'image' if number == '1' else 'images'} of each class"
     begins = f"Goes on at step {event.step} of" if event.step else "Starts"
     return f"{begins} {event.steps} steps {where}"

@@ -13,13 +13,16 @@ from typing import Any, ClassVar
 import torch
 from torch import Generator, Tensor, nn
 
-from distilled.errors import ArtifactError, NotHeld
+from distilled.errors import ArtifactError, InvalidInput, NotHeld, Problem
 
 #: kind -> "module:Class"; the classes are imported on use.
 PARAMETRIZATIONS = {
     "images": "distilled.parametrizations.images:Images",
     "memory": "distilled.parametrizations.memory:Memory",
+    "generator": "distilled.parametrizations.generator:Generator",
 }
+#: Probability a soft label starts with on its own class; the rest is spread evenly.
+START_CONFIDENCE = 0.9
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -95,7 +98,9 @@ class Parametrization(nn.Module):
         """An image for each label (int64 [N]), differentiable in the parameters.
 
         With `rng` a fixed set gives its images in random order, without repeats until all of a class are used; with
-        None in stored order, and raises NotHeld where more of a class is asked for than it holds.
+        None in stored order, and raises NotHeld where more of a class is asked for than it holds. What holds no fixed
+        set gives new images with `rng`, and with None always the same: the i-th of a class is the i-th, however many
+        are asked for.
         """
         raise NotImplementedError
 
@@ -103,12 +108,17 @@ class Parametrization(nn.Module):
         """An image for each mixture of classes, with the mixture as its soft target.
 
         weights_NK: of each class, at least 0, rows sum to 1. Equal rows give different images, as equal labels do in
-        `draw`. Raises InvalidInput for other weights, ArtifactError where no images of mixed classes can be recalled.
+        `draw`. Without `rng` the i-th images of all mixtures are one image that is mixed otherwise: they share the row
+        or the noise they are made of. Raises InvalidInput for other weights, ArtifactError where no images of mixed
+        classes can be recalled.
         """
         raise ArtifactError(f"an artifact of kind `{self.kind}` holds finished images and cannot mix classes")
 
     def project(self) -> None:
         """Bring the parameters back into the allowed set; called after each optimiser step."""
+
+    def settle(self, *, rng: Generator) -> None:
+        """Find what is stored beside the parameters and follows from them; called once, behind the last step."""
 
     def stored(self) -> dict[str, Tensor]:
         """The tensors as they are stored, in the storage precision."""
@@ -156,6 +166,24 @@ def places(labels_N: Tensor, *, per_class: int, names: Sequence[str], rng: Gener
         )
         places_N[asked] = order[:count]
     return places_N
+
+
+def first_logits(labels_N: Tensor, *, num_classes: int) -> Tensor:
+    """logits_NK whose softmax is what soft labels start with."""
+    own_NK = nn.functional.one_hot(labels_N, num_classes).float()
+    spread = (1 - START_CONFIDENCE) / max(1, num_classes - 1)
+    return (own_NK * (START_CONFIDENCE - spread) + spread).log()
+
+
+def check_mixtures(weights_NK: Tensor, *, num_classes: int) -> None:
+    """Raise InvalidInput unless each row is a mixture of the classes: weights of at least 0 that add up to 1."""
+    if weights_NK.ndim != 2 or weights_NK.shape[1] != num_classes:
+        detail = f"give rows of {num_classes} weights, one for each class, not the shape {tuple(weights_NK.shape)}"
+        raise InvalidInput([Problem(pointer="/weights", detail=detail)])
+    # Written so that what is no number is refused too.
+    if not bool(((weights_NK >= 0).all(1) & ((weights_NK.sum(1) - 1).abs() <= 1e-4)).all()):
+        detail = "the weights of a mixture are at least 0 and add up to 1; divide each row by its sum"
+        raise InvalidInput([Problem(pointer="/weights", detail=detail)])
 
 
 def parametrization_class(kind: str) -> type[Parametrization]:

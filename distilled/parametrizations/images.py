@@ -10,10 +10,7 @@ from torch import Generator, Tensor, nn
 from distilled.errors import ArtifactError
 from distilled.images import from_bytes, standardise, to_bytes, to_pixels
 from distilled.knobs import knob
-from distilled.parametrizations.base import Batch, ImageSpace, Parametrization, places
-
-#: Probability a soft label starts with on its own class; the rest is spread evenly.
-START_CONFIDENCE = 0.9
+from distilled.parametrizations.base import Batch, ImageSpace, Parametrization, first_logits, places
 
 
 class Images(Parametrization):
@@ -41,10 +38,8 @@ class Images(Parametrization):
         self.images_NCHW = nn.Parameter(images_NCHW.clone())
         self.config: Images.Config = config
         if config.labels == "soft":
-            classes = torch.arange(space.num_classes, device=images_NCHW.device)
-            own_NK = nn.functional.one_hot(classes.repeat_interleave(self.per_class), space.num_classes).float()
-            spread = (1 - START_CONFIDENCE) / max(1, space.num_classes - 1)
-            self.logits_NK = nn.Parameter((own_NK * (START_CONFIDENCE - spread) + spread).log())
+            labels_N = torch.arange(space.num_classes, device=images_NCHW.device).repeat_interleave(self.per_class)
+            self.logits_NK = nn.Parameter(first_logits(labels_N, num_classes=space.num_classes))
 
     @property
     def per_class(self) -> int:

@@ -13,12 +13,11 @@ from dataclasses import dataclass
 import torch
 from torch import Generator, Tensor, nn
 
-from distilled.errors import ArtifactError, InvalidInput, Problem
+from distilled.errors import ArtifactError
 from distilled.knobs import knob
-from distilled.parametrizations.base import Batch, ImageSpace, Parametrization, places
+from distilled.parametrizations.base import Batch, ImageSpace, Parametrization, check_mixtures, places
+from distilled.parametrizations.grid import decode, encode
 
-#: Highest code of a byte.
-TOP_CODE = 255
 #: Queries in one product, which takes K * M values for each.
 AT_ONCE = 1024
 
@@ -77,7 +76,7 @@ class Memory(Parametrization):
         return Batch(images_NCHW=self._recalled(self.addresses_KRM[targets, rows_N]), targets=targets)
 
     def mix(self, weights_NK: Tensor, *, rng: Generator | None) -> Batch:
-        _check_weights(weights_NK, num_classes=self.space.num_classes)
+        check_mixtures(weights_NK, num_classes=self.space.num_classes)
         mixtures, which_N = weights_NK.unique(dim=0, return_inverse=True)
         rows_N = places(which_N, per_class=self.per_class, names=["a mixture"] * len(mixtures), rng=rng)
         weights_NK = weights_NK.to(self.addresses_KRM)
@@ -116,30 +115,3 @@ class Memory(Parametrization):
                 made[name] = decode(made[name], tensors[f"{name}_step"], tensors[f"{name}_offset"], dim=dim)
         bases_MChw, addresses_KRM = (made[name].to(torch.float32) for name in ("bases", "addresses"))
         return cls(config, space=space, bases_MChw=bases_MChw, addresses_KRM=addresses_KRM)
-
-
-def encode(values: Tensor, *, dim: int) -> tuple[Tensor, Tensor, Tensor]:
-    """Values as bytes on an even grid from the least to the greatest along `dim`: (codes, step, offset).
-
-    Each value comes back as offset + step * code within half a step. Of a constant the step is 0.
-    """
-    moved = values.double().movedim(dim, -1)
-    low, high = moved.flatten(0, -2).amin(0), moved.flatten(0, -2).amax(0)
-    step, offset = ((high - low) / TOP_CODE).float(), low.float()
-    codes = ((moved - offset) / step.double().where(step > 0, 1.0)).round().clamp(0, TOP_CODE)
-    return codes.to(torch.uint8).movedim(-1, dim).contiguous(), step, offset
-
-
-def decode(codes: Tensor, step: Tensor, offset: Tensor, *, dim: int) -> Tensor:
-    """The inverse of `encode`, up to half a step; float32."""
-    return (offset + step * codes.to(torch.float32).movedim(dim, -1)).movedim(-1, dim).contiguous()
-
-
-def _check_weights(weights_NK: Tensor, *, num_classes: int) -> None:
-    if weights_NK.ndim != 2 or weights_NK.shape[1] != num_classes:
-        detail = f"give rows of {num_classes} weights, one for each class, not the shape {tuple(weights_NK.shape)}"
-        raise InvalidInput([Problem(pointer="/weights", detail=detail)])
-    # Written so that what is no number is refused too.
-    if not bool(((weights_NK >= 0).all(1) & ((weights_NK.sum(1) - 1).abs() <= 1e-4)).all()):
-        detail = "the weights of a mixture are at least 0 and add up to 1; divide each row by its sum"
-        raise InvalidInput([Problem(pointer="/weights", detail=detail)])

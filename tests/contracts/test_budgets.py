@@ -95,6 +95,39 @@ def test_a_memory_takes_the_bytes_that_were_foretold(
         assert budget["bytes"] - 10 * 8 * 4 < told["estimate"]["bytes"] <= budget["bytes"]
 
 
+@pytest.mark.parametrize(("storage", "labels"), [("uint8", "hard"), ("float16", "soft"), ("float32", "hard")])
+@pytest.mark.parametrize("budget", [{"ipc": 3}, {"ratio": 0.02}, {"bytes": 200_000}])
+def test_a_generator_takes_the_bytes_that_were_foretold(
+    client: TestClient, tmp_path: Path, storage: str, labels: str, budget: dict[str, Any]
+) -> None:
+    real = load("digits", data_dir=tmp_path, download=False)
+    generator = {"kind": "generator", "width": 3, "latent": 12, "storage": storage, "labels": labels}
+    asked = {**RECIPE, **budget, "dataset": "digits", "parametrization": generator, "selection": {"start": "random"}}
+    told = client.post("/v1/jobs?dry_run=true", json=asked).json()
+    *_, last = run(expand(asked, catalog.build()), real, code_version="test")
+    assert isinstance(last, Finished)
+    assert last.header["ipc"] == told["ipc"]
+    assert last.header["budget"]["bytes"] == told["estimate"]["bytes"]
+
+
+@pytest.mark.parametrize(
+    ("fields", "pointer"),
+    [
+        ({"bytes": 1000}, "/bytes"),
+        ({"parametrization": {"kind": "generator", "latent": 10}}, "/parametrization/latent"),
+        ({"parametrization": {"kind": "images"}, "evaluation": {"networks": ["mlp"], "ipc": 1}}, "/evaluation/ipc"),
+    ],
+)
+def test_what_no_generator_can_be_is_refused_at_submission(
+    client: TestClient, fields: dict[str, Any], pointer: str
+) -> None:
+    asked = {**RECIPE, "dataset": "digits", "parametrization": {"kind": "generator"}, "selection": {"start": "random"}}
+    budget = {} if "bytes" in fields else {"ipc": 1}
+    refused = client.post("/v1/jobs", json={**asked, **budget, **fields})
+    assert refused.status_code == 422
+    assert [error["pointer"] for error in refused.json()["errors"]] == [pointer]
+
+
 def test_a_share_comes_to_the_same_number(client: TestClient, tmp_path: Path) -> None:
     real = load("digits", data_dir=tmp_path, download=False)
     asked = {**RECIPE, "dataset": "digits", "ratio": 0.1}

@@ -6,7 +6,8 @@ import pytest
 import torch
 
 from distilled.parametrizations.base import ImageSpace
-from distilled.parametrizations.memory import Memory, decode, encode
+from distilled.parametrizations.grid import decode, encode
+from distilled.parametrizations.memory import Memory
 from workers.distill.rng import Rng
 from workers.distill.starts import components, filled, xavier
 

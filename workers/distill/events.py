@@ -9,12 +9,12 @@ from torch import Tensor
 
 @dataclass(frozen=True, kw_only=True)
 class Started:
-    """The run begins, or goes on at `step` of `steps`."""
+    """The run begins, or goes on at `step` of `steps`; None `images_per_class` where any number can be drawn."""
 
     step: int
     steps: int
     device: str
-    images_per_class: int
+    images_per_class: int | None
 
 
 @dataclass(frozen=True, kw_only=True)

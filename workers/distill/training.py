@@ -37,6 +37,13 @@ class EvaluationConfig:
     weight_decay: float = knob(5e-4, "weight decay of SGD", ge=0, le=1)
     augment: str = knob("dsa", "augmentation of what is trained on, a sample at a time", choices=CHOICES)
     repeats: int = knob(5, "networks trained from different seeds", unit="networks", ge=1, le=100)
+    ipc: int = knob(
+        0,
+        "images of each class that are drawn from what can make any number; 0 draws the budget of its recipe",
+        unit="images",
+        ge=0,
+        le=100_000,
+    )
 
     def num_steps(self, num_images: int) -> int:
         """Training length for a set: `steps`, or `epochs` passes if that is more."""
