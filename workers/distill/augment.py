@@ -68,6 +68,21 @@ def operations_for(space: ImageSpace) -> tuple[str, ...]:
     return tuple(name for name in COLOUR_OPERATIONS if not (characters and name == "flip"))
 
 
+def crops(images_NCHW: Tensor, *, rng: Generator, least_area: float, flip: bool) -> Tensor:
+    """A part of each image at its full size, bilinearly: "multi-crop" where it is done anew at each step.
+
+    The part has the image's own proportions, `least_area`..1 of its area and any place in it; with `flip` half of them
+    are mirrored. Parameters are drawn for each image, on the generator's device.
+    """
+    drawn_4N = torch.rand(4, len(images_NCHW), generator=rng, device=rng.device).to(images_NCHW)
+    side_N = (least_area + (1 - least_area) * drawn_4N[0]).sqrt()
+    across_N, down_N = ((1 - side_N) * (2 * drawn_N - 1) for drawn_N in drawn_4N[1:3])
+    mirrored_N = torch.where((drawn_4N[3] < 0.5) & flip, -side_N, side_N)
+    nought_N = torch.zeros_like(side_N)
+    rows = (mirrored_N, nought_N, across_N), (nought_N, side_N, down_N)
+    return _seen(images_NCHW, *rows, beyond="border")
+
+
 Uniform = Callable[[float, float], Tensor]
 
 
@@ -89,10 +104,14 @@ def _rotate(images_NCHW: Tensor, uniform: Uniform) -> Tensor:
 def _moved(images_NCHW: Tensor, first_row: tuple[Tensor, Tensor], second_row: tuple[Tensor, Tensor]) -> Tensor:
     """Each image seen through a linear map of its coordinates (-1..1), bilinearly."""
     nought_M = torch.zeros_like(first_row[0])
-    rows = [torch.stack((*row, nought_M), dim=1) for row in (first_row, second_row)]
-    theta_N23 = torch.stack(rows, dim=1).expand(len(images_NCHW), 2, 3)
+    return _seen(images_NCHW, (*first_row, nought_M), (*second_row, nought_M), beyond="zeros")
+
+
+def _seen(images_NCHW: Tensor, *rows: tuple[Tensor, Tensor, Tensor], beyond: str) -> Tensor:
+    """Each image seen through an affine map of its coordinates, two rows of three; `beyond` is outside of it."""
+    theta_N23 = torch.stack([torch.stack(row, dim=1) for row in rows], dim=1).expand(len(images_NCHW), 2, 3)
     grid_NHW2 = functional.affine_grid(theta_N23, list(images_NCHW.shape), align_corners=False)
-    return functional.grid_sample(images_NCHW, grid_NHW2, align_corners=False)
+    return functional.grid_sample(images_NCHW, grid_NHW2, padding_mode=beyond, align_corners=False)
 
 
 def _crop(images_NCHW: Tensor, uniform: Uniform) -> Tensor:

@@ -10,12 +10,10 @@ from dataclasses import asdict, dataclass
 
 import torch
 from torch import Tensor
-from torch.nn import functional
 
 from distilled.manifest import digest_json
 from distilled.parametrizations.base import ImageSpace
-from workers.distill import networks
-from workers.distill.augment import augment, operations_for
+from workers.distill import networks, schooling
 from workers.distill.batches import RealBatches
 from workers.distill.errors import NotFinite
 from workers.distill.events import Preparing
@@ -102,15 +100,15 @@ class Experts:
         optimiser = torch.optim.SGD(net.parameters(), lr=training.learning_rate, momentum=training.momentum)
         path = _named(net, 0)
         for epoch in range(training.epochs):
-            varied = rng.child("augment", epoch).generator()
-            for batch in real.epoch(training.batch, rng=rng.child("order", epoch)):
-                images_NCHW = augment(
-                    batch.images_NCHW, how=training.augment, rng=varied, operations=operations_for(self.space)
-                )
-                loss = functional.cross_entropy(net(images_NCHW[None])[0], batch.targets)
-                optimiser.zero_grad()
-                loss.backward()
-                optimiser.step()
+            for _ in schooling.epoch(
+                lambda images_NCHW: net(images_NCHW[None])[0],
+                optimiser,
+                real,
+                batch=training.batch,
+                how=training.augment,
+                rng=rng,
+                number=epoch,
+            ):
                 yield Preparing(what=TRAINING, done=i, total=self.count)
             weights = _named(net, epoch + 1)
             path |= weights
