@@ -19,6 +19,8 @@ OBJECTIVES = {
     "distribution": "workers.distill.objectives.distribution:DistributionMatching",
     "gradient": "workers.distill.objectives.gradient:GradientMatching",
     "kernel": "workers.distill.objectives.kernel:KernelRegression",
+    "logits": "workers.distill.objectives.logits:LogitMatching",
+    "statistics": "workers.distill.objectives.statistics:StatisticsMatching",
     "trajectory": "workers.distill.objectives.trajectory:TrajectoryMatching",
     "unrolled": "workers.distill.objectives.unrolled:Unrolled",
 }
@@ -50,6 +52,8 @@ class Objective:
     #: Where batches by importance learn what a real image costs: the objective's `own` losses, told to `real.observe`
     #: at each step, or a `probe`, a training of `config.network`. None where the loss leaves weights out of account.
     real_losses: ClassVar[Literal["own", "probe"] | None] = None
+    #: Whether its option `network` may name several, separated by commas.
+    several_networks: ClassVar[bool] = False
 
     def __init__(self, config: Any, *, space: ImageSpace, device: str, rng: Rng) -> None:
         self.config = config
@@ -57,6 +61,11 @@ class Objective:
         self.device = device
         self.rng = rng
         self.metrics: dict[str, float] = {}  # of the last step, for the recorded series
+
+    @property
+    def network(self) -> str | None:
+        """The name of the network that it distils with, or several with commas between; None where it has none."""
+        return getattr(self.config, "network", None)
 
     def prepare(self, real: RealBatches, *, parametrization: Parametrization, shelf: Shelf) -> Iterator[Preparing]:
         """Make what must exist before the first step (experts, teachers); called on a resumed run too.

@@ -59,13 +59,18 @@ class KernelRegression(Objective):
         pool_steps: int = knob(100, "training steps after which a network is replaced", unit="steps", ge=1, le=100000)
         pool_learning_rate: float = knob(3e-4, "Adam learning rate of the pool's networks", gt=0, le=1)
 
+    @property
+    def network(self) -> str | None:
+        """A Gaussian looks at pixels."""
+        return self.config.network if self.config.kernel == "features" else None
+
     def prepare(self, real: RealBatches, *, parametrization: Parametrization, shelf: Shelf) -> Iterator[Preparing]:
         config: KernelRegression.Config = self.config
         self.pool = NetworkPool(
-            config.network,
+            [config.network],
             size=config.pool_size if config.kernel == "features" else 0,
-            max_steps=config.pool_steps,
-            learning_rate=config.pool_learning_rate,
+            max_age=config.pool_steps,
+            optimiser=lambda weights: torch.optim.Adam(weights, lr=config.pool_learning_rate),
             space=self.space,
             device=self.device,
             rng=self.rng.child("pool"),
@@ -102,9 +107,10 @@ class KernelRegression(Objective):
         if self.config.kernel == "features":
             with torch.no_grad():
                 batch = draw.support(self.config.drawn_batch, rng=rng.child("pool-draw"))
-            self.pool.train_chosen(
-                batch.images_NCHW.detach(), _regression_targets(batch, self.space.num_classes).detach()
-            )
+            if not self.pool.renew_old():
+                images_MCHW = batch.images_NCHW.detach()
+                targets_MK = _regression_targets(batch, self.space.num_classes).detach()
+                self.pool.train_chosen([lambda net: nn.functional.mse_loss(net(images_MCHW), targets_MK)])
 
     def tensors(self) -> dict[str, Tensor]:
         return self.pool.tensors()

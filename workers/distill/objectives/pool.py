@@ -1,6 +1,6 @@
-"""A pool of networks in different states of training on the synthetic set (FRePo, section 3.2)."""
+"""A pool of networks in different states of training (FRePo, section 3.2; DiM): each step uses one of them."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -13,69 +13,79 @@ from workers.distill.networks.base import Network
 from workers.distill.rng import Rng
 from workers.distill.snapshots import below
 
+#: A network's weights -> what trains them
+MakeOptimiser = Callable[[Iterable[nn.Parameter]], torch.optim.Optimizer]
+
 
 class NetworkPool:
-    """`size` networks; each use trains the used one by a step, and an old one makes room for a fresh one.
+    """`size` networks, named `names` in turn. Whoever uses one trains it, and an old one makes room for a fresh one.
 
-    Ages start spread evenly over 0..max_steps, so that the pool does not renew itself all at once.
+    An age is a number of uses. Ages start spread evenly over 0..max_age, so that the pool does not renew itself all at
+    once.
     """
 
     def __init__(
         self,
-        network: str,
+        names: Sequence[str],
         *,
         size: int,
-        max_steps: int,
-        learning_rate: float,
+        max_age: int,
+        optimiser: MakeOptimiser,
         space: ImageSpace,
         device: str,
         rng: Rng,
     ) -> None:
-        self.network = network
-        self.max_steps = max_steps
-        self.learning_rate = learning_rate
+        self.names = [names[i % len(names)] for i in range(size)]
+        self.max_age = max_age
+        self.optimiser = optimiser
         self.space = space
         self.device = device
         self.rng = rng
         self.chosen = 0
         self.births = 0
-        self.ages = [i * max_steps // size for i in range(size)]
-        made = [self._fresh() for _ in range(size)]
+        self.ages = [i * max_age // size for i in range(size)]
+        made = [self._fresh(name) for name in self.names]
         self.nets = [net for net, _ in made]
         self.optimisers = [optimiser for _, optimiser in made]
 
     def choose(self, *, rng: Rng) -> Network:
-        """A random member, without gradients in its weights; `train_chosen` trains the same one."""
+        """A random member, without gradients in its weights; what else is asked of the pool is about this one."""
         self.chosen = int(torch.randint(len(self.nets), (), generator=rng.generator()))
         return self.nets[self.chosen].requires_grad_(False)
 
-    def train_chosen(self, images_NCHW: Tensor, targets_NK: Tensor) -> None:
-        """One step of squared error on the synthetic set, or a fresh network where this one is old."""
-        if self.ages[self.chosen] >= self.max_steps:
-            self.nets[self.chosen], self.optimisers[self.chosen] = self._fresh()
+    def renew_old(self) -> bool:
+        """Put a fresh network in the chosen one's place if that is old; whether it was."""
+        old = self.ages[self.chosen] >= self.max_age
+        if old:
+            self.nets[self.chosen], self.optimisers[self.chosen] = self._fresh(self.names[self.chosen])
             self.ages[self.chosen] = 0
-            return
-        net, optimiser = self.nets[self.chosen].requires_grad_(True), self.optimisers[self.chosen]
-        optimiser.zero_grad()
-        nn.functional.mse_loss(net(images_NCHW), targets_NK).backward()
-        optimiser.step()
-        self.ages[self.chosen] += 1
+        return old
 
-    def _fresh(self) -> tuple[Network, torch.optim.Adam]:
+    def train_chosen(self, losses: Iterable[Callable[[Network], Tensor]]) -> Network:
+        """A step on each of the losses, and it is a use older; without gradients in its weights again."""
+        net, optimiser = self.nets[self.chosen].requires_grad_(True), self.optimisers[self.chosen]
+        for loss in losses:
+            optimiser.zero_grad()
+            loss(net).backward()
+            optimiser.step()
+        self.ages[self.chosen] += 1
+        return net.requires_grad_(False)
+
+    def _fresh(self, name: str) -> tuple[Network, torch.optim.Optimizer]:
         net = networks.make(
-            self.network,
+            name,
             space_shape=self.space.shape,
             num_classes=self.space.num_classes,
             rng=self.rng.child("birth", self.births).generator(),
         ).to(self.device)
         self.births += 1
-        return net, torch.optim.Adam(net.parameters(), lr=self.learning_rate)
+        return net, self.optimiser(net.parameters())
 
     def tensors(self) -> dict[str, Tensor]:
         out: dict[str, Tensor] = {}
         for i, (net, optimiser) in enumerate(zip(self.nets, self.optimisers, strict=True)):
             out |= {f"pool/{i}/net/{name}": value for name, value in net.state_dict().items()}
-            out |= {f"pool/{i}/adam/{name}": value for name, value in optimisers.tensors(optimiser).items()}
+            out |= {f"pool/{i}/optimiser/{name}": value for name, value in optimisers.tensors(optimiser).items()}
         return out
 
     def state(self) -> dict[str, Any]:
@@ -85,4 +95,4 @@ class NetworkPool:
         self.ages, self.births = list(state["ages"]), int(state["births"])
         for i, (net, optimiser) in enumerate(zip(self.nets, self.optimisers, strict=True)):
             net.load_state_dict(below(f"pool/{i}/net/", tensors))
-            optimisers.restore(optimiser, below(f"pool/{i}/adam/", tensors))
+            optimisers.restore(optimiser, below(f"pool/{i}/optimiser/", tensors))
