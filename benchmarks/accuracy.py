@@ -18,6 +18,7 @@ from statistics import fmean, stdev
 from typing import Any
 
 from benchmarks._machine import machine
+from benchmarks._record import add, baselines, lines
 from distilled import knobs
 from distilled.files import read_header
 from distilled.recipe import expand
@@ -44,7 +45,7 @@ def main(arguments: list[str]) -> int:
     plan = json.loads(asked.cells.read_text(encoding="utf-8"))
     data: dict[str, RealData] = {}
     for cell, seed in _jobs(plan, only=asked.only):
-        done = {(line["cell"], line["seed"]) for line in _lines(asked.out)}
+        done = {(line["cell"], line["seed"]) for line in lines(asked.out)}
         if (cell["name"], seed) in done:
             continue
         recipe = expand(
@@ -53,11 +54,10 @@ def main(arguments: list[str]) -> int:
         )
         name = recipe["dataset"]
         data[name] = data.get(name) or load(name, data_dir=asked.data, download=False)
-        for line in _measure(cell["name"], recipe, data[name], device=asked.device, known=_baselines(asked.out)):
-            with asked.out.open("a", encoding="utf-8") as out:
-                out.write(json.dumps(line | {"machine": machine(), "device": asked.device}, sort_keys=True) + "\n")
+        for line in _measure(cell["name"], recipe, data[name], device=asked.device, known=baselines(asked.out)):
+            add(asked.out, line | {"machine": machine(), "device": asked.device})
     print(f"- machine: {machine()}\n- command: `python -m benchmarks.accuracy {shlex.join(arguments)}`\n")
-    print(table(_lines(asked.out)))
+    print(table(lines(asked.out)))
     return 0
 
 
@@ -108,19 +108,10 @@ def _distil(name: str, recipe: dict[str, Any], real: RealData, *, device: str) -
     raise RuntimeError("the run ended without an artifact")
 
 
-def _lines(path: Path) -> list[dict[str, Any]]:
-    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()] if path.exists() else []
-
-
-def _baselines(path: Path) -> dict[str, Any]:
-    """key -> score of every baseline in the record."""
-    return {line["result"]["baseline_keys"][name]: line["result"][name] for line in _lines(path) for name in BASELINES}
-
-
-def table(lines: list[dict[str, Any]]) -> str:
+def table(record: list[dict[str, Any]]) -> str:
     """Markdown: a row for each cell and network; accuracies in per cent, mean ± std over all networks of all seeds."""
     groups: dict[tuple[str, str], list[dict[str, Any]]] = {}
-    for line in lines:
+    for line in record:
         groups.setdefault((line["cell"], line["result"]["network"]), []).append(line)
     out = [
         "| cell | network | labels | distilled | random | centroid | full | bytes | images seen | seeds | seconds |",

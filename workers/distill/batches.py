@@ -131,12 +131,11 @@ class RealBatches:
 
 
 class Draw:
-    """Draws from a parametrization and keeps count; penalties see what a step drew."""
+    """Draws from a parametrization and keeps count."""
 
     def __init__(self, parametrization: Parametrization) -> None:
         self.parametrization = parametrization
         self.images_seen = 0
-        self.step_batches: list[Batch] = []
 
     def __call__(self, labels_N: Tensor, *, rng: Rng) -> Batch:
         """A synthetic image for each label (int64 [N])."""
@@ -154,7 +153,6 @@ class Draw:
 
     def _record(self, batch: Batch) -> Batch:
         self.images_seen += len(batch.images_NCHW)
-        self.step_batches.append(batch)
         return batch
 
 

@@ -22,43 +22,50 @@ FAMILIES = {
     "vit": "workers.distill.networks.vit:ViT",
 }
 #: Family -> what the catalog says of it. A pattern is valid in Python's and in JSON Schema's dialect. `halvings` of an
-#: image's sides: a number, or "depth" for the pattern's first group.
+#: image's sides: a number, or "depth" for the pattern's first group. `maps`: what a class-activation map is made of,
+#: "features" or "attention", or "none" where there is nothing of the kind.
 PATTERNS: dict[str, dict[str, str]] = {
     "convnet": {
         "summary": "D blocks of convolution, normalisation, ReLU and pooling, W filters wide: the field's default",
         "pattern": "^convnet([1-8])(?:-w([1-9][0-9]{0,3}))?(?:-(instance|batch|group|layer|none))?$",
         "example": "convnet3",
         "halvings": "depth",
+        "maps": "features",
     },
     "resnet": {
         "summary": "residual network for small images, four stages from W filters on",
         "pattern": "^resnet(10|18)(?:-w([1-9][0-9]{0,3}))?(?:-(instance|batch))?$",
         "example": "resnet18",
         "halvings": "1",
+        "maps": "features",
     },
     "vgg": {
         "summary": "VGG-11 for small images: eight convolutions, from W filters on, and one linear layer",
         "pattern": "^vgg11(?:-w([1-9][0-9]{0,3}))?(?:-(instance|batch))?$",
         "example": "vgg11",
         "halvings": "5",
+        "maps": "features",
     },
     "alexnet": {
         "summary": "AlexNet for small images: five convolutions, from W filters on, without normalisation",
         "pattern": "^alexnet(?:-w([1-9][0-9]{0,3}))?$",
         "example": "alexnet",
         "halvings": "3",
+        "maps": "features",
     },
     "mlp": {
         "summary": "two hidden layers, W units wide",
         "pattern": "^mlp(?:-w([1-9][0-9]{0,3}))?$",
         "example": "mlp-w128",
         "halvings": "0",
+        "maps": "none",
     },
     "vit": {
         "summary": "transformer of at most 8 x 8 patches, 192 wide with 3 heads, D blocks deep",
         "pattern": "^vit_tiny(?:-d([1-9][0-9]?))?$",
         "example": "vit_tiny",
         "halvings": "0",
+        "maps": "attention",
     },
 }
 

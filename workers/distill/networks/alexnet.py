@@ -9,7 +9,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from workers.distill.networks.base import Network, halved, margin, too_small
+from workers.distill.networks.base import Maps, Network, halved, margin, pooled_maps, too_small
 
 #: (filters in half widths, side of a filter, whether a pooling follows) of each convolution.
 CONVOLUTIONS = ((2, 5, True), (3, 5, True), (4, 3, False), (3, 3, False), (3, 3, True))
@@ -46,3 +46,6 @@ class AlexNet(Network):
 
     def features(self, images_NCHW: Tensor) -> Tensor:
         return self.blocks(images_NCHW).flatten(1)
+
+    def maps(self, images_NCHW: Tensor) -> Maps:
+        return pooled_maps(self.blocks, self.head, images_NCHW)

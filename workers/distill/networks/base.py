@@ -3,6 +3,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from math import sqrt
 from typing import Any, ClassVar, Self
 
@@ -13,6 +14,20 @@ from torch import Generator, Tensor, nn
 WIDENED = (1, 28, 28)
 #: Standard deviation that a transformer's class token and position embedding begin with, as DeiT's do.
 TOKEN_STD = 0.02
+
+
+@dataclass(frozen=True, kw_only=True)
+class Maps:
+    """What a class-activation map is made of, and the logits of the same pass.
+
+    maps_NDhw: the last feature maps of a convolutional network; with `attention`, what the class token of a transformer
+    looks at, a map a head. border: pixels left, right, above and below the image that the maps cover as well.
+    """
+
+    maps_NDhw: Tensor
+    logits_NK: Tensor
+    border: tuple[int, int, int, int]
+    attention: bool = False
 
 
 class Network(nn.Module, ABC):
@@ -55,6 +70,10 @@ class Network(nn.Module, ABC):
         """logits_NK."""
         return self.head(self.features(images_NCHW))
 
+    def maps(self, images_NCHW: Tensor) -> Maps:
+        """What a class-activation map is made of. Raises ValueError for a family that PATTERNS says has no `maps`."""
+        raise ValueError(f"{type(self).__name__} has no maps: nothing in it lies where it lies in the image")
+
     @classmethod
     def side_by_side(cls, nets: "Sequence[Network]") -> "SideBySide":
         """The networks (of one name) as one module; a family that can do better than one after the other does."""
@@ -83,6 +102,19 @@ class OneByOne(SideBySide):
 def margin(shape: tuple[int, int, int]) -> int:
     """Pixels that the first convolution adds on each side of the images, beyond what keeps their size."""
     return 2 if shape == WIDENED else 0
+
+
+def pooled_maps(blocks: nn.Sequential, head: nn.Linear, images_NCHW: Tensor) -> Maps:
+    """Of a network whose blocks end in a pooling, behind which lies the last layer: the maps that are pooled."""
+    maps_NDhw = blocks[:-1](images_NCHW)
+    return feature_maps(maps_NDhw, head(blocks[-1](maps_NDhw).flatten(1)), images_NCHW=images_NCHW)
+
+
+def feature_maps(maps_NDhw: Tensor, logits_NK: Tensor, *, images_NCHW: Tensor) -> Maps:
+    """Maps of features, which cover the image and what the first convolution adds to it."""
+    channels, height, wide = images_NCHW.shape[1:]
+    extra = margin((channels, height, wide))
+    return Maps(maps_NDhw=maps_NDhw, logits_NK=logits_NK, border=(extra, extra, extra, extra))
 
 
 def halved(shape: tuple[int, int, int], times: int) -> tuple[int, int]:
@@ -115,14 +147,14 @@ def begin(net: nn.Module, *, rng: Generator, tokens: Iterable[str] = ()) -> None
     """
     net.to_empty(device="cpu")
     for layer in net.modules():
-        if isinstance(layer, nn.Conv2d | nn.Linear):
+        if isinstance(layer, nn.Conv2d | nn.ConvTranspose2d | nn.Linear):
             bound = 1 / sqrt(layer.weight[0].numel())
             for parameter in layer.parameters(recurse=False):
                 nn.init.uniform_(parameter, -bound, bound, generator=rng)
-        elif isinstance(layer, nn.GroupNorm | nn.BatchNorm2d | nn.LayerNorm):
+        elif isinstance(layer, nn.GroupNorm | nn.BatchNorm1d | nn.BatchNorm2d | nn.LayerNorm):
             nn.init.ones_(layer.weight)
             nn.init.zeros_(layer.bias)
-            if isinstance(layer, nn.BatchNorm2d):
+            if isinstance(layer, nn.BatchNorm1d | nn.BatchNorm2d):
                 layer.reset_running_stats()
     for layer in net.modules():
         if isinstance(layer, nn.MultiheadAttention):  # behind its output projection, a linear layer like any other

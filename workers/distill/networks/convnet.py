@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from workers.distill.networks.base import Network, SideBySide, halved, margin
+from workers.distill.networks.base import Maps, Network, SideBySide, halved, margin, pooled_maps
 
 DEFAULT_WIDTH = 128
 #: Groups of `group` normalisation; `instance` has a group a channel, `layer` one group.
@@ -48,6 +48,9 @@ class ConvNet(Network):
 
     def features(self, images_NCHW: Tensor) -> Tensor:
         return self.blocks(images_NCHW).flatten(1)
+
+    def maps(self, images_NCHW: Tensor) -> Maps:
+        return pooled_maps(self.blocks, self.head, images_NCHW)
 
     @classmethod
     def side_by_side(cls, nets: Sequence[Network]) -> SideBySide:

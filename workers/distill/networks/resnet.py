@@ -10,7 +10,7 @@ from typing import Any
 from torch import Tensor, nn
 from torchvision.models.resnet import BasicBlock
 
-from workers.distill.networks.base import Network, margin, normalisation
+from workers.distill.networks.base import Maps, Network, feature_maps, margin, normalisation
 
 #: Number in the name -> basic blocks of a stage; there are two layers in each, and the stem and the head.
 BLOCKS = {10: 1, 18: 2}
@@ -55,6 +55,10 @@ class ResNet(Network):
 
     def features(self, images_NCHW: Tensor) -> Tensor:
         return self.blocks(images_NCHW).mean((2, 3))
+
+    def maps(self, images_NCHW: Tensor) -> Maps:
+        maps_NDhw = self.blocks(images_NCHW)
+        return feature_maps(maps_NDhw, self.head(maps_NDhw.mean((2, 3))), images_NCHW=images_NCHW)
 
 
 def _stage(into: int, width: int, *, blocks: int, stride: int, norm: str) -> list[nn.Module]:

@@ -9,7 +9,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from workers.distill.networks.base import Network, halved, margin, normalisation, too_small
+from workers.distill.networks.base import Maps, Network, halved, margin, normalisation, pooled_maps, too_small
 
 #: Filters of the convolutions, in widths; a pooling ends each group.
 GROUPS = ((1,), (2,), (4, 4), (8, 8), (8, 8))
@@ -45,3 +45,6 @@ class VGG(Network):
 
     def features(self, images_NCHW: Tensor) -> Tensor:
         return self.blocks(images_NCHW).flatten(1)
+
+    def maps(self, images_NCHW: Tensor) -> Maps:
+        return pooled_maps(self.blocks, self.head, images_NCHW)

@@ -1,0 +1,1 @@
+"""Penalties: what is added to an objective's loss, whichever it is."""
