@@ -29,6 +29,10 @@ KEYS: dict[str, type | tuple[type, ...]] = {
     "code_version": str,
     "device_kind": str,  # cpu, cuda
 }
+#: Keys that a header may have.
+OPTIONAL: dict[str, type] = {
+    "base": dict,  # of a continued memory: the digest of the file it continues, and the data sets it was made from
+}
 
 
 def canonical_json(value: Any) -> str:
@@ -48,4 +52,7 @@ def check_header(header: Mapping[str, Any]) -> dict[str, Any]:
     for key, kind in KEYS.items():
         if not isinstance(header.get(key), kind):
             raise ArtifactError(f"the header's {key!r} is missing or of another type")
+    for key, kind in OPTIONAL.items():
+        if key in header and not isinstance(header[key], kind):
+            raise ArtifactError(f"the header's {key!r} is of another type")
     return dict(header)

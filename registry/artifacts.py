@@ -12,12 +12,12 @@ from registry import blobs, errors
 from registry.clock import utc_now
 from registry.finding import Sort, find
 from registry.ids import is_id, new_id
-from registry.models import Alias, Artifact, ArtifactClass, Job, Json
+from registry.models import LIVING, Alias, Artifact, ArtifactClass, Job, Json
 
 if TYPE_CHECKING:
     from registry.jobs.publishing import Publication
 
-__all__ = ["Sort", "classes", "delete", "find", "get", "publish", "purge", "restore"]
+__all__ = ["Sort", "classes", "delete", "find", "get", "id_of", "publish", "purge", "restore"]
 
 
 def publish(session: Session, publication: "Publication", *, job: Job) -> Artifact:
@@ -39,18 +39,27 @@ def publish(session: Session, publication: "Publication", *, job: Job) -> Artifa
     return artifact
 
 
-def get(session: Session, id_or_alias: str, *, deleted: bool = False) -> Artifact:
-    """The artifact under an id or an alias. Raises NotFound, also for a deleted one unless `deleted`."""
+def get(session: Session, id_or_alias: str, *, deleted: bool = False, hold: bool = False) -> Artifact:
+    """The artifact under an id or an alias. Raises NotFound, also for a deleted one unless `deleted`.
+
+    hold: nobody can delete it before this transaction has ended.
+    """
     artifact_id = id_or_alias
     if not is_id(id_or_alias, kind="artifact"):
         named = session.scalar(select(Alias.artifact_id).where(Alias.name == id_or_alias))
         if named is None:
             raise errors.NotFound(f"There is no artifact with the id or alias {id_or_alias!r}; list the artifacts.")
         artifact_id = named
-    artifact = session.get(Artifact, artifact_id)
+    lock = {"read": True} if hold else None
+    artifact = session.get(Artifact, artifact_id, with_for_update=lock, populate_existing=hold)
     if artifact is None or (artifact.deleted_at is not None and not deleted):
         raise errors.NotFound(f"There is no artifact {artifact_id!r}, or it was deleted; list the artifacts.")
     return artifact
+
+
+def id_of(session: Session, digest: str) -> str | None:
+    """The id of the artifact whose file has this sha256 (hex), also of a deleted one; None where there is none."""
+    return session.scalar(select(Artifact.id).where(Artifact.digest == digest))
 
 
 def classes(session: Session, artifact_id: str) -> list[str]:
@@ -60,7 +69,10 @@ def classes(session: Session, artifact_id: str) -> list[str]:
 
 
 def delete(session: Session, artifact_id: str) -> Artifact:
-    """Hide an artifact until `restore` or `purge`. Raises NotFound, or InUse naming the aliases that point to it."""
+    """Hide an artifact until `restore` or `purge`.
+
+    Raises NotFound, or InUse naming the aliases that point to it or a living job that continues it.
+    """
     artifact = session.get(Artifact, artifact_id, with_for_update=True)
     if artifact is None or artifact.deleted_at is not None:
         raise errors.NotFound(f"There is no artifact {artifact_id!r}, or it was deleted already.")
@@ -68,6 +80,10 @@ def delete(session: Session, artifact_id: str) -> Artifact:
     if names:
         shown = ", ".join(names)
         raise errors.InUse(f"Artifact {artifact_id} is named by the alias {shown}; move or delete the alias first.")
+    continuing = select(Job.id).where(Job.state.in_(LIVING), Job.recipe["base_artifact"].as_string() == artifact_id)
+    job_id = session.scalar(continuing.order_by(Job.id).limit(1))
+    if job_id is not None:
+        raise errors.InUse(f"Artifact {artifact_id} is the base of job {job_id}; cancel that, or wait for its end.")
     artifact.deleted_at = utc_now()
     session.flush()
     return artifact

@@ -113,6 +113,7 @@ def _distil(bench: Bench, reporter: JobReporter, keeper: SnapshotKeeper, pulse: 
         data_dir=bench.settings.data_dir,
         download=bench.settings.download,
     )
+    base = sources.base(recipe.get("base_artifact"), database=bench.database, store=bench.store)
     pulse.check(at_snapshot=True)
     reporter.train_images = sum(real.train_counts)
     resume = keeper.load()
@@ -124,6 +125,7 @@ def _distil(bench: Bench, reporter: JobReporter, keeper: SnapshotKeeper, pulse: 
         code_version=distilled.__version__,
         snapshot_every=bench.settings.snapshot_every,
         shelf=StoreShelf(bench.store),
+        base=base,
     ):
         reporter.take(event, pulse=pulse)
 

@@ -3,16 +3,18 @@
 from collections.abc import Mapping
 from typing import Any
 
-from distilled import knobs
+from distilled import continuing, knobs
+from distilled.parametrizations.base import ImageSpace
 from registry import evaluations
 from registry.evaluations import EvaluationClaim
 from registry.leases import Beat
 from registry.models import Evaluation, State
 from workers import sources
 from workers.bench import Bench
+from workers.distill import continual
 from workers.distill import evaluate as measuring
 from workers.distill.data import RealData
-from workers.distill.errors import DatasetChanged
+from workers.distill.errors import DatasetChanged, DatasetUnavailable
 from workers.pulse import Leave, Pulse, Verdict
 from workers.writing import surely
 
@@ -54,15 +56,7 @@ class EvaluationReporter:
 
     def measure(self, pulse: Pulse) -> None:
         """Do the evaluation. Raises Leave where it is lost or to be given back."""
-        settings = self._bench.settings
-        real = sources.resolve(
-            self.claim.dataset,
-            database=self._bench.database,
-            store=self._bench.store,
-            data_dir=settings.data_dir,
-            download=settings.download,
-        )
-        self._check_data(real)
+        real = self._real()
         content = self._bench.store.get(self.claim.artifact_digest)
         config = knobs.build(measuring.EvaluationConfig, self.claim.config, pointer="/evaluation")
 
@@ -87,6 +81,38 @@ class EvaluationReporter:
         )
         if self._settle(evaluations.finish, result=result) is None:
             raise Leave(Verdict.LOST)
+
+    def _real(self) -> RealData:
+        """The data that the artifact was made from; of one that continues others, theirs too as far as they are here.
+
+        Raises DatasetChanged, DatasetUnavailable for what it was made from last.
+        """
+        *earlier, _ = parts = continuing.parts(self.claim.header)
+        real = self._resolved(self.claim.dataset)
+        self._check_data(real)
+        if not earlier:
+            return real
+        space = ImageSpace.from_json(self.claim.header["space"], classes=self.claim.header["classes"])
+        data = [*(self._earlier(part) for part in earlier), real]
+        return continual.joined(space, [part["classes"] for part in parts], data)
+
+    def _earlier(self, part: Mapping[str, Any]) -> RealData | None:
+        """A data set that a base was made from; None where it is gone, or is another under its name."""
+        try:
+            real = self._resolved(part["name"])
+        except DatasetUnavailable:
+            return None
+        return real if real.digest == part["digest"] else None
+
+    def _resolved(self, name: str) -> RealData:
+        bench = self._bench
+        return sources.resolve(
+            name,
+            database=bench.database,
+            store=bench.store,
+            data_dir=bench.settings.data_dir,
+            download=bench.settings.download,
+        )
 
     def _check_data(self, real: RealData) -> None:
         """Refuse data that bear the name of what the artifact was made from, and are not the same."""

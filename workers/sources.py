@@ -6,14 +6,14 @@ import tempfile
 from pathlib import Path
 
 from distilled.errors import DigestMismatch
-from registry import datasets
+from registry import artifacts, datasets
 from registry.errors import NotFound
 from registry.models import Dataset
 from registry.session import Database
 from registry.store import Store
 from workers.distill import data
 from workers.distill.data import RealData
-from workers.distill.errors import DatasetUnavailable
+from workers.distill.errors import BaseUnavailable, DatasetUnavailable
 
 
 def resolve(name: str, *, database: Database, store: Store, data_dir: Path, download: bool) -> RealData:
@@ -27,6 +27,18 @@ def resolve(name: str, *, database: Database, store: Store, data_dir: Path, down
         raise DatasetUnavailable(f"the data set {name!r} is not registered any more; upload it again") from error
     path = fetch(registered, store=store, folder=data_dir / "uploads")
     return data.from_npz(path, registered.key, licence=registered.facts.get("licence") or "")
+
+
+def base(artifact_id: str | None, *, database: Database, store: Store) -> bytes | None:
+    """The file of the artifact that a job continues, if it does. Raises BaseUnavailable, StoreError."""
+    if artifact_id is None:
+        return None
+    try:
+        with database.read() as session:
+            digest = artifacts.get(session, artifact_id).digest
+    except NotFound as error:
+        raise BaseUnavailable from error
+    return store.get(digest)
 
 
 def fetch(registered: Dataset, *, store: Store, folder: Path) -> Path:

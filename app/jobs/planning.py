@@ -9,9 +9,11 @@ from sqlalchemy.orm import Session
 from app.datasets.known import facts
 from app.jobs.schemas import DryRun, Estimate
 from app.services import Catalog
-from distilled import __version__, recipe
+from distilled import __version__, continuing, recipe
 from distilled.errors import Problem, RecipeError
-from registry import jobs
+from registry import artifacts, jobs
+from registry.errors import NotFound
+from registry.models import Artifact
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,10 +31,22 @@ class Plan:
 
 
 def plan(session: Session, catalog: Catalog, body: Mapping[str, Any]) -> Plan:
-    """Expand and check a recipe. Raises RecipeError with every problem of the recipe and of its data set."""
+    """Expand and check a recipe. Raises RecipeError with every problem of the recipe, its data set and its base.
+
+    The base may be named by id, alias or digest; the recipe then names its id. Where no budget is given beside a base,
+    it is the base's own in bytes.
+    """
     problems: list[Problem] = []
     expanded: dict[str, Any] = {}
     dataset: Mapping[str, Any] = {}
+    base: Artifact | None = None
+    if isinstance(body.get("base_artifact"), str):
+        try:
+            base = _base(session, body["base_artifact"])
+            given = any(body.get(name) is not None for name in recipe.BUDGETS)
+            body = {**body, "base_artifact": base.id} | ({} if given else {"bytes": base.payload_bytes})
+        except RecipeError as error:
+            problems += error.problems
     try:
         expanded = recipe.expand(body, catalog)
     except RecipeError as error:
@@ -42,13 +56,21 @@ def plan(session: Session, catalog: Catalog, body: Mapping[str, Any]) -> Plan:
             dataset = facts(session, catalog, body["dataset"])
         except RecipeError as error:
             problems += error.problems
+    if base is not None and dataset:
+        problems += continuing.problems(base.header, dataset)
     if problems:
         raise RecipeError(problems)
-    holding = recipe.check_budget(expanded, catalog, dataset)
+    learnt = dataset if base is None else continuing.union(base.header, dataset)
+    holding = recipe.check_budget(expanded, catalog, learnt)
     return Plan(
         recipe=expanded,
         ipc=holding.ipc,
-        digest=recipe.recipe_digest(expanded, dataset_digest=dataset["digest"], code_version=__version__),
+        digest=recipe.recipe_digest(
+            expanded,
+            dataset_digest=dataset["digest"],
+            code_version=__version__,
+            base_digest=None if base is None else base.digest,
+        ),
         stored_bytes=holding.bytes,
     )
 
@@ -67,3 +89,12 @@ def foresee(session: Session, planned: Plan) -> DryRun:
             reason="how long it takes depends on the worker; the job's eta_seconds tells once it runs",
         ),
     )
+
+
+def _base(session: Session, name: str) -> Artifact:
+    """The artifact that is continued, held so that it is not deleted before the job is there."""
+    try:
+        return artifacts.get(session, artifacts.id_of(session, name) or name, hold=True)
+    except NotFound as error:
+        detail = f"there is no artifact with the id, alias or digest {name[:96]!r}; GET /v1/artifacts lists them"
+        raise RecipeError([Problem(pointer="/base_artifact", detail=detail)]) from error

@@ -4,6 +4,7 @@
   - NotFinite
   - DatasetUnavailable      (raised by `workers.distill.data`)
   - DatasetChanged
+  - BaseUnavailable         (raised by `workers.sources`)
 """
 
 from distilled.errors import DistilledError
@@ -23,3 +24,7 @@ class DatasetUnavailable(LabError):
 
 class DatasetChanged(LabError):
     """The data set is not the one that the artifact was made from; put that back, or distil the artifact again."""
+
+
+class BaseUnavailable(LabError):
+    """The artifact that the job continues is not there any more; restore it, or submit the job with another base."""

@@ -2,6 +2,7 @@
 # Shapes: N images, C channels, H height, W width, K classes, M bases, R images of a class, D = C*h*w, h = H/s, w = W/s.
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from math import sqrt
 from typing import Any
 
@@ -12,10 +13,14 @@ from torch.nn import functional
 from distilled import knobs
 from distilled.images import standardise
 from distilled.parametrizations.base import Parametrization, parametrization_class
+from distilled.parametrizations.generator import Generator as ImageGenerator
+from distilled.parametrizations.generator import blank
 from distilled.parametrizations.images import Images
 from distilled.parametrizations.memory import Memory
 from workers.distill import selection
+from workers.distill.continual import Continued, evenly
 from workers.distill.data import RealData
+from workers.distill.networks import base as networks
 from workers.distill.rng import Rng
 
 #: Components are found on at most this many training images, which bounds time and memory.
@@ -25,18 +30,25 @@ MAX_SAMPLE = 4096
 Chosen = Callable[[int], Tensor]
 
 
-def begin(recipe: Mapping[str, Any], real: RealData, per_class: int, *, rng: Rng) -> Parametrization:
-    """The parametrization of an expanded recipe before its first step, with `per_class` images of each class."""
+def begin(
+    recipe: Mapping[str, Any], real: RealData, per_class: int | None, *, rng: Rng, base: Continued | None = None
+) -> Parametrization:
+    """The parametrization of an expanded recipe before its first step, with `per_class` images of each class, or any.
+
+    base: the memory that it continues, where it does; the selection then chooses among the new images alone.
+    """
     kind = recipe["parametrization"]["kind"]
     options = {name: value for name, value in recipe["parametrization"].items() if name != "kind"}
     config = knobs.build(parametrization_class(kind).Config, options, pointer="/parametrization")
 
     def chosen(count: int) -> Tensor:
         pixels_NCHW = selection.start(recipe["selection"]["start"], objective=recipe["objective"]["kind"])(
-            real, count, rng
+            base.fresh if base else real, count, rng
         )
         return standardise(pixels_NCHW, mean=real.space.mean, std=real.space.std)
 
+    if base is not None and per_class is not None:
+        return continued(config, base, per_class, chosen, rng)
     return STARTS[kind](config, real, per_class, chosen, rng)
 
 
@@ -71,6 +83,48 @@ def memory(config: Memory.Config, real: RealData, per_class: int, chosen: Chosen
     return Memory(config, space=real.space, bases_MChw=bases_MChw, addresses_KRM=addresses_KRM)
 
 
+def generator(
+    config: ImageGenerator.Config, real: RealData, per_class: None, chosen: Chosen, rng: Rng
+) -> ImageGenerator:
+    """Random weights, as PyTorch's default initialisation has them; no real image takes part."""
+    del per_class, chosen
+    net = blank(config, space=real.space)
+    networks.begin(net, rng=rng.child("weights").generator())
+    return ImageGenerator(config, space=real.space, weights=net.state_dict())
+
+
+def continued(config: Memory.Config, base: Continued, per_class: int, chosen: Chosen, rng: Rng) -> Memory:
+    """What the base recalls and the selected new images, on the bases that come nearest to both.
+
+    The bases are the leading right singular vectors of the small images that the base mixes and of the down-sampled
+    new ones, each class with the same weight in the mean square. An old class keeps its images, or as many of them,
+    evenly chosen, as it has rows now; further rows lie between them.
+    """
+    fresh, (channels, height, width) = base.fresh, base.memory.space.shape
+    h, w = height // config.downsample, width // config.downsample
+    depth, old = channels * h * w, base.memory.space.num_classes
+    kept_KRD = _small(base.memory, config.downsample).view(old, base.memory.per_class, depth)
+    shown_KRD = kept_KRD[:, evenly(base.memory.per_class, max(1, min(base.memory.per_class, MAX_SAMPLE // old)))]
+    order_N = torch.randperm(len(fresh.train_labels_N), generator=rng.child("sample").generator())[:MAX_SAMPLE]
+    new_ND = _shrunk(fresh.images_NCHW(fresh.train_bytes_NHWC[order_N]), config.downsample)
+    weights = sqrt(1 / shown_KRD.shape[1]), sqrt(fresh.space.num_classes / len(new_ND))
+    sample_ND = torch.cat([shown_KRD.flatten(0, 1) * weights[0], new_ND * weights[1]])
+    random_MD = xavier(config.bases, depth, rng=rng.child("bases").generator())
+    bases_MD = components(sample_ND, otherwise_MD=random_MD)
+    kept_KRD = kept_KRD[:, evenly(base.memory.per_class, min(per_class, base.memory.per_class))]
+    count = min(per_class, *fresh.train_counts)
+    new_KRD = _shrunk(chosen(count), config.downsample).view(-1, count, depth)
+    addresses_KRM = torch.cat(
+        [
+            filled(known_KRD @ bases_MD.T / depth, per_class, rng=rng.child("filled", name))
+            for name, known_KRD in (("old", kept_KRD), ("new", new_KRD))
+        ]
+    )
+    space = replace(base.memory.space, classes=base.real.space.classes)
+    bases_MChw = bases_MD.view(config.bases, channels, h, w)
+    return Memory(config, space=space, bases_MChw=bases_MChw, addresses_KRM=addresses_KRM)
+
+
 def components(sample_ND: Tensor, *, otherwise_MD: Tensor) -> Tensor:
     """M leading right singular vectors, each of mean square 1; where there are fewer, the rest as given."""
     depth = sample_ND.shape[1]
@@ -100,4 +154,11 @@ def _shrunk(images_NCHW: Tensor, times: int) -> Tensor:
     return functional.avg_pool2d(images_NCHW, times).flatten(1)
 
 
-STARTS: Mapping[str, Callable[..., Parametrization]] = {"images": images, "memory": memory}
+def _small(memory: Memory, times: int) -> Tensor:
+    """All images of a memory as many times smaller, as rows [N, D]: exactly, where that is how it holds them."""
+    if times == memory.config.downsample:
+        return memory.addresses_KRM.detach().flatten(0, 1) @ memory.bases_MChw.detach().flatten(1)
+    return _shrunk(memory.whole().images_NCHW.detach(), times)
+
+
+STARTS: Mapping[str, Callable[..., Parametrization]] = {"images": images, "memory": memory, "generator": generator}

@@ -264,6 +264,22 @@ def test_deletion_is_soft_and_refused_while_an_alias_points_there(database: Data
         assert artifacts.get(session, artifact.id).deleted_at is None
 
 
+def test_deletion_is_refused_while_a_living_job_continues_it(database: Database) -> None:
+    artifact, other = publish(database), publish(database, "other")
+    job = submit(database, recipe={"base_artifact": artifact.id}, same="b")
+    with database.write() as session:
+        assert artifacts.get(session, artifact.id, hold=True).id == artifact.id
+        assert artifacts.id_of(session, artifact.digest) == artifact.id
+        assert artifacts.id_of(session, digest_of("nothing")) is None
+        with pytest.raises(errors.InUse, match=job.id):
+            artifacts.delete(session, artifact.id)
+        artifacts.delete(session, other.id)
+        jobs.cancel(session, job.id)
+        artifacts.delete(session, artifact.id)
+        with pytest.raises(errors.NotFound):
+            artifacts.get(session, artifact.id, hold=True)
+
+
 def test_blobs_are_orphans_once_their_artifact_is_purged(database: Database) -> None:
     kept, gone = publish(database, "kept"), publish(database, "gone")
     with database.write() as session:

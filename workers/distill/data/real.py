@@ -45,6 +45,12 @@ class RealData:
         return self.images_NCHW(self.test_bytes_NHWC)
 
     @property
+    def absent(self) -> tuple[str, ...]:
+        """Classes that have no images: those of a data set that a memory remembers and that is not there any more."""
+        there = set(torch.cat([self.train_labels_N, self.test_labels_N]).unique().tolist())
+        return tuple(name for k, name in enumerate(self.space.classes) if k not in there)
+
+    @property
     def train_counts(self) -> tuple[int, ...]:
         """Images of each class in `train`, the held-out tenth no longer among them."""
         return tuple(torch.bincount(self.train_labels_N, minlength=self.space.num_classes).tolist())
