@@ -9,6 +9,7 @@ from fastapi import Depends, FastAPI
 
 from app import errors, health
 from app.aliases import routes as aliases
+from app.artifacts import evaluating
 from app.artifacts import routes as artifacts
 from app.datasets import routes as datasets
 from app.datasets.uploads import remove_stale
@@ -33,6 +34,7 @@ ROUTERS = (
     datasets.router,
     jobs.router,
     artifacts.router,
+    evaluating.router,
     samples.router,
     aliases.router,
     health.router,

@@ -5,7 +5,7 @@ from typing import Any
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 
-from app.jobs.methods import recipe_schema
+from app.jobs.methods import evaluation_schema, recipe_schema
 from app.problems import MEDIA_TYPE, ProblemDetails, responses
 from app.services import Catalog
 
@@ -35,7 +35,23 @@ def describe(app: FastAPI, catalog: Catalog, *, has_key: bool) -> dict[str, Any]
         "required": True,
         "content": {"application/json": {"schema": recipe_schema(catalog), "example": EXAMPLE}},
     }
+    evaluate = document["paths"]["/v1/artifacts/{artifact}/evaluations"]["post"]
+    evaluate["requestBody"] = {
+        "required": True,
+        "content": {"application/json": {"schema": _later_evaluation(catalog), "example": {"networks": ["resnet18"]}}},
+    }
     if has_key:
         document["components"]["securitySchemes"] = {"key": {"type": "http", "scheme": "bearer"}}
         document["security"] = [{"key": []}]
     return document
+
+
+def _later_evaluation(catalog: Catalog) -> dict[str, Any]:
+    """The schema of a request to evaluate an artifact: its defaults are those of the artifact's own recipe."""
+    schema = evaluation_schema(catalog)
+    options = {
+        name: {key: value for key, value in declared.items() if key != "default"}
+        for name, declared in schema["properties"].items()
+    }
+    options["networks"]["minItems"] = 1
+    return {**schema, "properties": options, "required": ["networks"]}

@@ -8,7 +8,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from distilled.budget import Holding, holding
+from distilled.budget import Holding, check_drawn, holding
 from distilled.errors import Problem, RecipeError
 from distilled.knobs import check, fill
 from distilled.manifest import digest_json
@@ -43,6 +43,7 @@ def expand(recipe: Mapping[str, Any], catalog: Mapping[str, Any]) -> dict[str, A
     expanded["evaluation"] = _evaluation(merged.get("evaluation", {}), catalog, problems)
     if not problems:
         problems += _network_problems(expanded, catalog)
+        problems += _map_problems(expanded, catalog)
         problems += _conflicts(expanded, catalog)
         problems += _limits(expanded, catalog)
     if problems:
@@ -56,20 +57,60 @@ def check_budget(recipe: Mapping[str, Any], catalog: Mapping[str, Any], dataset:
     `dataset` needs `name`, `classes`, `train_counts` (images per class that training sees) and `shape` [C, H, W].
     Raises RecipeError where the budget cannot be met or a network does not fit the images.
     """
-    problems = [
-        Problem(pointer=pointer, detail=f"{name} halves the image {halvings} times; {side} pixels allow {fits}")
-        for pointer, name in _networks(recipe)
-        if (halvings := _halvings(name, catalog)) > (fits := (side := _side(dataset["shape"])).bit_length() - 1)
-    ]
+    problems = _size_problems(recipe, catalog, dataset["shape"])
     if problems:
         raise RecipeError(problems)
-    return holding(recipe, dataset)
+    held = holding(recipe, dataset)
+    check_drawn(recipe, held, dataset)
+    return held
 
 
-def recipe_digest(recipe: Mapping[str, Any], *, dataset_digest: str, code_version: str) -> str:
-    """sha256 (hex) that two recipes share exactly if they make the same artifact on the same kind of device."""
+def expand_evaluation(
+    asked: Mapping[str, Any], catalog: Mapping[str, Any], header: Mapping[str, Any]
+) -> dict[str, Any]:
+    """A later evaluation of an artifact, {"networks": names, option: value}; what is not asked for is as in its recipe.
+
+    header: the manifest in the artifact's file. Raises RecipeError with every problem found; pointers begin at what is
+    asked, so `/networks/0`.
+    """
+    problems: list[Problem] = []
+    given = {name: value for name, value in asked.items() if value is not None}
+    options = catalog["evaluation"]["schema"]["properties"]
+    own = {name: value for name, value in header["recipe"].get("evaluation", {}).items() if name in options}
+    evaluation = _evaluation({"networks": [], **own, **given}, catalog, problems)
+    if given.get("networks", []) == []:
+        problems.append(Problem(pointer="/evaluation/networks", detail="name a network or more, such as resnet18"))
+    recipe = {"evaluation": evaluation, "objective": {}, "penalties": [], "parametrization": {"kind": header["kind"]}}
+    shape, classes, images = header["space"]["shape"], header["classes"], header["budget"]["images"]
+    if not problems:
+        problems += _network_problems(recipe, catalog) + _size_problems(recipe, catalog, shape)
+        held = Holding(ipc=header["ipc"], per_class=images and images // len(classes), bytes=header["budget"]["bytes"])
+        try:
+            check_drawn(recipe, held, {"shape": shape, "classes": classes})
+        except RecipeError as error:
+            problems += error.problems
+    if problems:
+        raise RecipeError(
+            [Problem(pointer=found.pointer.removeprefix("/evaluation"), detail=found.detail) for found in problems]
+        )
+    return evaluation
+
+
+def recipe_digest(
+    recipe: Mapping[str, Any], *, dataset_digest: str, code_version: str, base_digest: str | None = None
+) -> str:
+    """sha256 (hex) that two recipes share exactly if they make the same artifact on the same kind of device.
+
+    base_digest: sha256 (hex) of the base artifact's file, where there is one: its name may move, its bytes do not.
+    """
     kept = {name: value for name, value in recipe.items() if name not in NOT_IN_DIGEST}
+    kept["base_artifact"] = base_digest
     return digest_json({"recipe": kept, "dataset": dataset_digest, "code": code_version})
+
+
+def network_names(text: str) -> list[str]:
+    """The networks of an option that names several, separated by commas."""
+    return [name.strip() for name in text.split(",")]
 
 
 def _halvings(network: str, catalog: Mapping[str, Any]) -> int:
@@ -118,7 +159,7 @@ def _scalars(merged: Mapping[str, Any], top: Mapping[str, Any], problems: list[P
             detail = "required" if name == "dataset" else "required where no `method` gives it"
         if name == "dataset" and detail is None:
             value = str(value).lower()
-        if name in ("base_artifact", "webhook") and value is not None and detail is None:
+        if name == "webhook" and value is not None and detail is None:
             detail = "not supported by this version; leave it out"
         out[name] = value
         if detail:
@@ -174,7 +215,12 @@ def _penalties(value: Any, table: Mapping[str, Any], problems: list[Problem]) ->
     if not isinstance(value, list):
         problems.append(Problem(pointer="/penalties", detail="must be a list of objects with a `kind`"))
         return []
-    return [_slot(item, f"penalties/{i}", table, problems) for i, item in enumerate(value)]
+    out = [_slot(item, f"penalties/{i}", table, problems) for i, item in enumerate(value)]
+    kinds = [penalty.get("kind") for penalty in out]
+    for i, kind in enumerate(kinds):
+        if kind is not None and kind in kinds[:i]:
+            problems.append(Problem(pointer=f"/penalties/{i}/kind", detail=f"{kind} is named twice; name it once"))
+    return out
 
 
 def _evaluation(value: Any, catalog: Mapping[str, Any], problems: list[Problem]) -> dict[str, Any]:
@@ -197,7 +243,12 @@ def _networks(expanded: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     for i, name in enumerate(expanded["evaluation"]["networks"]):
         yield f"/evaluation/networks/{i}", name
     if "network" in expanded["objective"]:
-        yield "/objective/network", expanded["objective"]["network"]
+        yield from (("/objective/network", name) for name in network_names(expanded["objective"]["network"]))
+    for i, penalty in enumerate(expanded["penalties"]):
+        if "networks" in penalty:
+            yield from ((f"/penalties/{i}/networks", name) for name in network_names(penalty["networks"]))
+        if penalty.get("backbone"):
+            yield f"/penalties/{i}/backbone", penalty["backbone"]
 
 
 def _network_problems(expanded: Mapping[str, Any], catalog: Mapping[str, Any]) -> list[Problem]:
@@ -210,12 +261,35 @@ def _network_problems(expanded: Mapping[str, Any], catalog: Mapping[str, Any]) -
     ]
 
 
+def _size_problems(recipe: Mapping[str, Any], catalog: Mapping[str, Any], shape: Sequence[int]) -> list[Problem]:
+    """Networks that halve images of this shape [C, H, W] more often than they can be."""
+    side = _side(shape)
+    fits = side.bit_length() - 1
+    return [
+        Problem(pointer=pointer, detail=f"{name} halves the image {halvings} times; {side} pixels allow {fits}")
+        for pointer, name in _networks(recipe)
+        if (halvings := _halvings(name, catalog)) > fits
+    ]
+
+
+def _map_problems(expanded: Mapping[str, Any], catalog: Mapping[str, Any]) -> list[Problem]:
+    """Networks whose maps a penalty compares, and that have none."""
+    mapless = [family["pattern"] for family in catalog["networks"].values() if family.get("maps") == "none"]
+    reason = "has no class-activation map: nothing in it lies where it lies in the image; leave it out"
+    return [
+        Problem(pointer=pointer, detail=f"{name} {reason}")
+        for pointer, name in _networks(expanded)
+        if re.fullmatch("/penalties/[0-9]+/networks", pointer)
+        and any(re.fullmatch(pattern, name) for pattern in mapless)
+    ]
+
+
 def _conflicts(expanded: Mapping[str, Any], catalog: Mapping[str, Any]) -> list[Problem]:
-    """Combinations that cannot work. A `when` maps dotted fields to the value, or list of values, they must have."""
+    """Combinations that cannot work. A `when` maps dotted fields to what they must hold, all of them."""
     out: list[Problem] = []
     for conflict in catalog["conflicts"]:
         pointers = list(conflict["when"])
-        if all(_at(expanded, pointer) in _as_list(wanted) for pointer, wanted in conflict["when"].items()):
+        if all(_holds(_at(expanded, pointer), wanted) for pointer, wanted in conflict["when"].items()):
             out.append(Problem(pointer="/" + pointers[-1].replace(".", "/"), detail=conflict["reason"]))
     return out
 
@@ -239,5 +313,12 @@ def _at(expanded: Mapping[str, Any], dotted: str) -> Any:
     return value
 
 
-def _as_list(value: Any) -> list[Any]:
-    return value if isinstance(value, list) else [value]
+def _holds(value: Any, wanted: Any) -> bool:
+    """Whether a field holds the wanted value, one of several, a number above {"above": another}, or a text in which
+    {"unlike": a pattern} is not found.
+    """
+    if isinstance(wanted, Mapping) and "above" in wanted:
+        return isinstance(value, int | float) and value > wanted["above"]
+    if isinstance(wanted, Mapping):
+        return isinstance(value, str) and not re.search(wanted["unlike"], value)
+    return value in (wanted if isinstance(wanted, list) else [wanted])

@@ -12,7 +12,7 @@ from registry import errors, leases
 from registry.clock import database_now, utc_now
 from registry.ids import new_id
 from registry.leases import Beat, Swept, mine
-from registry.models import Artifact, Baseline, Evaluation, Job, Json, State
+from registry.models import Artifact, Baseline, Evaluation, Json, State
 from registry.session import lock_word
 
 
@@ -21,6 +21,7 @@ class EvaluationClaim:
     """What the holder of an evaluation needs.
 
     `artifact_digest` is the content's address in the store, `dataset_digest` that of the data it was made from.
+    `header` is the manifest inside the file.
     """
 
     evaluation_id: str
@@ -29,38 +30,55 @@ class EvaluationClaim:
     artifact_digest: str
     dataset: str
     dataset_digest: str
+    header: Json
     network: str
     config: Json
     seed: int
     request_id: str
 
 
-def queue(session: Session, artifact: Artifact, *, job: Job) -> list[Evaluation]:
-    """Queue an evaluation for each network that the job's recipe names and that has none; `jobs.finish` calls it."""
-    wanted = dict(job.recipe.get("evaluation") or {})
-    networks: list[str] = wanted.pop("networks", None) or []
-    digest = sha256(json.dumps(wanted, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
-    same = select(Evaluation.network).where(
+def queue(
+    session: Session,
+    artifact: Artifact,
+    *,
+    networks: Sequence[str],
+    config: Json,
+    seed: int,
+    request_id: str,
+    priority: int = 0,
+) -> list[Evaluation]:
+    """The artifact's evaluations on these networks under this config, one for each, in this order.
+
+    What is missing is queued, what has failed is queued again, and all others are as they were. On an artifact that was
+    never to be evaluated the first network becomes the one whose accuracy stands for it. Wake those whose `woken_at` is
+    None after the commit.
+    """
+    # Two that ask at the same time for the same take turns; `artifacts.publish` and `finish` take the same lock.
+    session.get_one(Artifact, artifact.id, with_for_update=True, populate_existing=True)
+    if artifact.primary_network is None and networks:
+        artifact.primary_network = networks[0]
+    digest = sha256(json.dumps(config, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
+    same = select(Evaluation).where(
         Evaluation.artifact_id == artifact.id, Evaluation.config_digest == digest, Evaluation.network.in_(networks)
     )
-    known = set(session.scalars(same))
-    made = [
-        Evaluation(
+    known = {evaluation.network: evaluation for evaluation in session.scalars(same)}
+    for network in networks:
+        if network in known:
+            continue
+        known[network] = Evaluation(
             id=new_id("evaluation"),
             artifact_id=artifact.id,
             network=network,
-            config=wanted,
+            config=config,
             config_digest=digest,
-            seed=job.recipe.get("seed") or 0,
-            priority=job.priority,
-            request_id=job.request_id,
+            seed=seed,
+            priority=priority,
+            request_id=request_id,
         )
-        for network in dict.fromkeys(networks)
-        if network not in known
-    ]
-    session.add_all(made)
+        session.add(known[network])
     session.flush()
-    return made
+    asked = [known[network] for network in dict.fromkeys(networks)]
+    return [retry(session, one.id) if one.state is State.FAILED else one for one in asked]
 
 
 def get(session: Session, evaluation_id: str) -> Evaluation:
@@ -103,6 +121,7 @@ def claim(
         artifact_digest=artifact.digest,
         dataset=artifact.dataset,
         dataset_digest=artifact.header["dataset"]["digest"],
+        header=artifact.header,
         network=evaluation.network,
         config=evaluation.config,
         seed=evaluation.seed,
@@ -140,8 +159,8 @@ def beat(
 def finish(session: Session, evaluation_id: str, *, attempt: int, result: Json) -> Evaluation | None:
     """Record a result as `workers.distill.evaluate` gives it, its baselines under their keys. None: no longer yours.
 
-    The accuracy is that of the distilled set with hard labels, else with soft ones. On the artifact's primary network
-    it becomes the artifact's own.
+    The accuracy is that of the distilled set with hard labels, else with soft ones. That of the first evaluation that
+    was asked for on the artifact's primary network becomes the artifact's own: later ones may train otherwise.
     """
     distilled: Json = result["distilled"]
     score: Json = distilled.get("hard") or distilled["soft"]
@@ -160,7 +179,7 @@ def finish(session: Session, evaluation_id: str, *, attempt: int, result: Json) 
     for name, key in result.get("baseline_keys", {}).items():
         put_baseline(session, key, score=result[name])
     artifact = session.get_one(Artifact, evaluation.artifact_id, with_for_update=True, populate_existing=True)
-    if evaluation.network == artifact.primary_network:
+    if evaluation.id == _first(session, artifact):
         artifact.network = evaluation.network
         artifact.accuracy = evaluation.accuracy
         artifact.accuracy_std = evaluation.accuracy_std
@@ -227,6 +246,14 @@ def put_baseline(session: Session, key: str, *, score: Json) -> None:
     if session.get(Baseline, key) is None:
         session.add(Baseline(key=key, score=score))
         session.flush()
+
+
+def _first(session: Session, artifact: Artifact) -> str | None:
+    """The id of the first evaluation that was asked for on the artifact's primary network."""
+    asked = select(Evaluation.id).where(
+        Evaluation.artifact_id == artifact.id, Evaluation.network == artifact.primary_network
+    )
+    return session.scalar(asked.order_by(Evaluation.id).limit(1))
 
 
 def _write(session: Session, evaluation_id: str, *, attempt: int, values: Json) -> bool:

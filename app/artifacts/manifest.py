@@ -2,7 +2,18 @@
 
 from collections.abc import Sequence
 
-from app.artifacts.schemas import ArtifactRead, Budget, EvaluationRead, Lineage, Manifest, Normalisation
+from app.artifacts.schemas import (
+    ArtifactRead,
+    Budget,
+    EvaluationRead,
+    Lineage,
+    Manifest,
+    Normalisation,
+    Serves,
+    SummaryRead,
+)
+from app.samples.choosing import MAX_IMAGES
+from distilled import transfer
 from registry.models import Artifact, Evaluation
 
 
@@ -11,6 +22,10 @@ def manifest(artifact: Artifact, *, evaluations: Sequence[Evaluation], aliases: 
     header = artifact.header
     budget = header.get("budget", {})
     images = budget.get("images")
+    measured = [EvaluationRead.model_validate(row) for row in evaluations]
+    seen = transfer.seen_networks(header["recipe"])
+    means = transfer.summaries([row.model_dump() for row in measured], seen=seen)
+    held = None if images is None else images // artifact.num_classes
     return Manifest(
         **ArtifactRead.model_validate(artifact).model_dump(),
         shape=header["space"]["shape"],
@@ -21,8 +36,9 @@ def manifest(artifact: Artifact, *, evaluations: Sequence[Evaluation], aliases: 
             ipc=artifact.ipc,
             bytes=artifact.payload_bytes,
             floats=budget.get("floats"),
-            images_per_class=None if images is None else images // artifact.num_classes,
+            images_per_class=held,
         ),
+        serves=_serves(artifact, held=held),
         lineage=Lineage(
             job_id=artifact.job_id,
             dataset=artifact.dataset,
@@ -31,7 +47,18 @@ def manifest(artifact: Artifact, *, evaluations: Sequence[Evaluation], aliases: 
             code_version=artifact.code_version,
             seed=artifact.seed,
             device=artifact.device,
+            base=header.get("base"),
         ),
         aliases=list(aliases),
-        evaluations=[EvaluationRead.model_validate(row) for row in evaluations],
+        evaluations=measured,
+        seen_networks=seen,
+        summary=[SummaryRead.model_validate(mean) for mean in means],
     )
+
+
+def _serves(artifact: Artifact, *, held: int | None) -> Serves:
+    most = MAX_IMAGES // artifact.num_classes
+    most = most if held is None else min(held, most)
+    train = artifact.train_images
+    ratio = min(1.0, most * artifact.num_classes / train) if train else None
+    return Serves(images_per_class=most, ratio=ratio)

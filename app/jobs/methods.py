@@ -37,9 +37,19 @@ class MethodRead(BaseModel):
     options: Schema = Field(description="JSON Schema of what a recipe may say beside it, with this preset's defaults")
 
 
-class MethodsRead(PageRead[MethodRead]):
-    """The presets, and all that can be composed without one."""
+class PenaltyRead(BaseModel):
+    """What can be added to any method's loss, under `penalties`."""
 
+    kind: str
+    summary: str
+    paper: Paper
+    options: Schema = Field(description="JSON Schema of an item of `penalties`")
+
+
+class MethodsRead(PageRead[MethodRead]):
+    """The presets, what can be added to each, and all that can be composed without one."""
+
+    penalties: list[PenaltyRead]
     recipe: Schema = Field(description="JSON Schema of a whole recipe")
 
 
@@ -48,7 +58,8 @@ def list_methods(service: Service) -> MethodsRead:
     """Every preset with its paper, what it composes, and the JSON Schema of its options."""
     catalog = service.catalog
     items = [method(catalog, name) for name in sorted(catalog["presets"])]
-    return MethodsRead(items=items, next_cursor=None, recipe=recipe_schema(catalog))
+    penalties = [penalty(catalog, kind) for kind in sorted(catalog["penalties"])]
+    return MethodsRead(items=items, next_cursor=None, penalties=penalties, recipe=recipe_schema(catalog))
 
 
 def method(catalog: Catalog, name: str) -> MethodRead:
@@ -60,6 +71,7 @@ def method(catalog: Catalog, name: str) -> MethodRead:
         slot: _with_defaults(_slot_schema(catalog, f"{slot}s", kind), fills[slot]) for slot, kind in slots.items()
     }
     options["selection"] = _with_defaults(_selection_schema(catalog), fills.get("selection", {}))
+    options["penalties"] = {**catalog["recipe"]["schema"]["properties"]["penalties"], **_penalties_schema(catalog)}
     options["evaluation"] = evaluation_schema(catalog)
     if "steps" in fills:
         options["steps"] = {**catalog["recipe"]["schema"]["properties"]["steps"], "default": fills["steps"]}
@@ -74,6 +86,17 @@ def method(catalog: Catalog, name: str) -> MethodRead:
     )
 
 
+def penalty(catalog: Catalog, kind: str) -> PenaltyRead:
+    """One penalty, with the schema of its options."""
+    declared = catalog["penalties"][kind]
+    return PenaltyRead(
+        kind=kind,
+        summary=declared["summary"],
+        paper=Paper.model_validate(declared["paper"]),
+        options=_slot_schema(catalog, "penalties", kind),
+    )
+
+
 def recipe_schema(catalog: Catalog) -> Schema:
     """The JSON Schema of a recipe: its own fields, and in each slot one of the kinds there are."""
     schema = catalog["recipe"]["schema"]
@@ -84,6 +107,7 @@ def recipe_schema(catalog: Catalog) -> Schema:
             "oneOf": [_slot_schema(catalog, f"{slot}s", kind) for kind in sorted(catalog[f"{slot}s"])],
         }
     properties["selection"] = {**properties["selection"], **_selection_schema(catalog)}
+    properties["penalties"] = {**properties["penalties"], **_penalties_schema(catalog)}
     properties["evaluation"] = {**properties["evaluation"], **evaluation_schema(catalog)}
     return {**schema, "properties": properties}
 
@@ -106,6 +130,13 @@ def _slot_schema(catalog: Catalog, table: str, kind: str) -> Schema:
     declared = catalog[table][kind]
     named: Schema = {"kind": {"const": kind}, **declared["schema"]["properties"]}
     return {**declared["schema"], "title": kind, "description": declared["summary"], "properties": named}
+
+
+def _penalties_schema(catalog: Catalog) -> Schema:
+    kinds = [
+        {**_slot_schema(catalog, "penalties", kind), "required": ["kind"]} for kind in sorted(catalog["penalties"])
+    ]
+    return {"items": {"oneOf": kinds}} if kinds else {"maxItems": 0}
 
 
 def _selection_schema(catalog: Catalog) -> Schema:

@@ -13,9 +13,9 @@ from app.jobs import events
 from app.jobs.planning import foresee, plan
 from app.jobs.schemas import DryRun, JobRead, MetricRead
 from app.jobs.submitting import Ask, IdempotencyKey, shown, submit
-from app.jobs.wake import wake_job
 from app.paging import Cursor, Limit, PageRead, link_next
 from app.problems import responses
+from app.wake import wake_job
 from registry import jobs
 from registry.models import EventKind, State
 

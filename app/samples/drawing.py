@@ -25,7 +25,7 @@ def draw(
     seed: int | None = None,
     dtype: str = "uint8",
 ) -> SyntheticSet:
-    """So many images of each of these classes, class after class; without a seed in a fixed set's stored order."""
+    """So many images of each of these classes, class after class; without a seed in stored order."""
     labels = [index for index, number in zip(classes, numbers, strict=True) for _ in range(number)]
     return services.sampler.draw(
         artifact.digest, lambda: services.store.get(artifact.digest), labels=labels, seed=seed, dtype=dtype
@@ -38,10 +38,10 @@ def mix(
     *,
     weights: Sequence[Sequence[float]],
     counts: Sequence[int],
-    seed: int,
+    seed: int | None,
     dtype: str = "uint8",
 ) -> SyntheticSet:
-    """So many images of each mixture of classes, mixture after mixture."""
+    """So many images of each mixture of classes, mixture after mixture; without a seed in stored order."""
     return services.sampler.mix(
         artifact.digest,
         lambda: services.store.get(artifact.digest),

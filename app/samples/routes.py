@@ -15,6 +15,7 @@ from app.problems import below, pointer, responses
 from app.samples.choosing import Amount, class_indices, mixtures, per_class
 from app.samples.drawing import as_content, draw, held, mix, mixes
 from app.samples.schemas import Classes, Count, DownloadFormat, Dtype, Format, Ipc, MixRow, Ratio, Seed
+from app.samples.strip import strip
 from distilled.errors import Problem
 from distilled.formats.sets import MEDIA_TYPES
 from distilled.formats.sheet import SheetTooLarge, contact_sheet
@@ -105,7 +106,10 @@ def download(
     ipc: Ipc = None,
     classes: Classes = None,
 ) -> Response:
-    """A finished synthetic set. The same query gives the same bytes, to be resumed and cached."""
+    """A finished synthetic set: `ipc` images of each class, by default all that are held, or a generator's budget.
+
+    The same query gives the same bytes, to be resumed and cached. A larger `ipc` has the images of a smaller one.
+    """
     found, chosen, numbers = _stored(session, service, artifact, classes=classes, ipc=ipc)
     drawn = draw(service, found, classes=chosen, numbers=numbers)
     return respond(request, as_content(drawn, format=format, stem=f"{found.id}-ipc{max(numbers)}"))
@@ -119,17 +123,34 @@ def preview(
     session: Reading,
     service: Service,
     classes: Classes = None,
-    columns: Annotated[int, Query(ge=1, le=100, description="images of a class, at most")] = 10,
+    columns: Annotated[int, Query(ge=1, le=100, description="images in a row, at most; steps of a strip")] = 10,
     scale: Annotated[int | None, Query(ge=1, le=64, description="pixels of the sheet for a pixel of an image")] = None,
+    between: Annotated[
+        list[str] | None,
+        Query(alias="mix", description="two classes, by name or index: a strip from the first to the second"),
+    ] = None,
+    rows: Annotated[int | None, Query(ge=1, le=20, description="rows of a strip, an image each; 3 without it")] = None,
 ) -> Response:
-    """A contact sheet, a class a row, each image enlarged without smoothing."""
-    found, chosen, numbers = _stored(session, service, artifact, classes=classes, ipc=None)
-    shown = [min(number, columns) for number in numbers]
-    drawn = draw(service, found, classes=chosen, numbers=shown)
-    rows = np.split(drawn.images.astype(np.uint8), np.cumsum(shown)[:-1])
+    """A contact sheet, a class a row, each image enlarged without smoothing.
+
+    With `mix` a strip, of an artifact that can recall mixtures: each row is one image on its way from a class to
+    another, in `columns` even steps.
+    """
+    if between is None:
+        if rows is not None:
+            raise InvalidRequest.at("/query/rows", "goes with `mix`; without it a row is a class: choose by `classes`")
+        found, chosen, numbers = _stored(session, service, artifact, classes=classes, ipc=None, unheld=columns)
+        shown = [min(number, columns) for number in numbers]
+        drawn = draw(service, found, classes=chosen, numbers=shown)
+        pictures = np.split(drawn.images.astype(np.uint8), np.cumsum(shown)[:-1])
+    else:
+        if classes is not None:
+            raise InvalidRequest.at("/query/classes", "does not go with `mix`, which names the classes of a strip")
+        found = artifacts.get(session, artifact)
+        pictures = strip(service, found, between=between, columns=columns, rows=rows)
     width = found.header["space"]["shape"][2]
     try:
-        sheet = contact_sheet(rows, columns=columns, scale=scale or max(1, PREVIEW_WIDTH // width))
+        sheet = contact_sheet(pictures, columns=columns, scale=scale or max(1, PREVIEW_WIDTH // width))
     except SheetTooLarge as error:
         raise InvalidRequest(below("/query", error.problems)) from error
     digest = hashlib.sha256(sheet).hexdigest()
@@ -138,9 +159,21 @@ def preview(
 
 
 def _stored(
-    session: Session, service: Service, name: str, *, classes: list[str] | None, ipc: int | None
+    session: Session,
+    service: Service,
+    name: str,
+    *,
+    classes: list[str] | None,
+    ipc: int | None,
+    unheld: int | None = None,
 ) -> tuple[Artifact, list[int], list[int]]:
-    """An artifact, the classes chosen of it, and how many images of each are taken in stored order."""
+    """An artifact, the classes chosen of it, and how many images of each are taken in stored order.
+
+    Without `ipc` all that a fixed set holds; of what holds none, `unheld` images, or as many as its budget says.
+    """
     found = artifacts.get(session, name)
     chosen = class_indices(classes, names=found.header["classes"])
-    return found, chosen, per_class(Amount(ipc=ipc), found, classes=len(chosen), held=held(service, found))
+    number = held(service, found)
+    if ipc is None and number is None:
+        ipc = unheld or found.ipc
+    return found, chosen, per_class(Amount(ipc=ipc), found, classes=len(chosen), held=number)

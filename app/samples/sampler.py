@@ -37,9 +37,9 @@ class Sampler:
     ) -> SyntheticSet:
         """An image for each label.
 
-        read: fetches the artifact's file where it is not open. seed: None for a fixed set's stored order. dtype:
-        `uint8` (bytes_NHWC) or `float32` (standardised images_NCHW). Raises NotHeld where a fixed set has fewer
-        images of a class than asked for.
+        read: fetches the artifact's file where it is not open. seed: None for the stored order. dtype: `uint8`
+        (bytes_NHWC) or `float32` (standardised images_NCHW). Raises NotHeld where a fixed set has fewer images of a
+        class than asked for.
         """
         with self._lock, torch.inference_mode():
             made = self._opened(digest, read).parametrization
@@ -61,17 +61,18 @@ class Sampler:
         *,
         weights: Sequence[Sequence[float]],
         counts: Sequence[int],
-        seed: int,
+        seed: int | None,
         dtype: str = "uint8",
     ) -> SyntheticSet:
         """`counts[i]` images of each mixture `weights[i]` (of each class, summing to 1), which is their soft label.
 
-        Raises ArtifactError where the artifact's kind cannot mix classes.
+        seed: None for the stored order, in which the i-th images of all mixtures are one image, mixed otherwise. Raises
+        ArtifactError where the artifact's kind cannot mix classes.
         """
         with self._lock, torch.inference_mode():
             made = self._opened(digest, read).parametrization
             weights_NK = torch.tensor(weights, dtype=torch.float32).repeat_interleave(torch.tensor(counts), dim=0)
-            batch = made.mix(weights_NK, rng=generator(digest, seed=seed, index=0))
+            batch = made.mix(weights_NK, rng=None if seed is None else generator(digest, seed=seed, index=0))
             return SyntheticSet(
                 images=_as_arrays(batch, made.space, dtype=dtype),
                 classes=made.space.classes,

@@ -103,7 +103,9 @@ def pull(
     *,
     output: Out = None,
     format: Annotated[PullFormat, typer.Option(help="content is the artifact's own file.")] = PullFormat.CONTENT,
-    ipc: Annotated[int | None, typer.Option(help="Images per class; by default all that it holds.")] = None,
+    ipc: Annotated[
+        int | None, typer.Option(help="Images per class; by default all that it holds, or a generator's budget.")
+    ] = None,
     classes: Classes = None,
     url: Url = None,
     key: Key = None,
@@ -150,7 +152,7 @@ def sample(
     key: Key = None,
     json: JsonFlag = False,
 ) -> None:
-    """Draw a batch into a file: by images per class, by ratio or by count; of a memory also mixtures of classes."""
+    """Draw a batch into a file: by images per class, by ratio or by count; of memories and generators also mixtures."""
     session = begin(ctx, url=url, key=key, json=json)
     chosen = format or _format_of(output)
     target = output or _target(artifact, chosen)

@@ -66,13 +66,23 @@ def upload(
 
 
 def methods(ctx: typer.Context, url: Url = None, key: Key = None, json: JsonFlag = False) -> None:
-    """List the presets and their papers."""
+    """List the presets and the penalties that go with them, and their papers."""
     session = begin(ctx, url=url, key=key, json=json)
     found = session.client.methods()
     session.screen.document(found)
     shown = table("method", "what it does", "paper")
     for preset in cast("list[dict[str, Any]]", found["items"]):
-        paper: dict[str, Any] = preset.get("paper") or {}
-        cited = " ".join(str(paper[part]) for part in ("venue", "year") if paper.get(part))
-        shown.add_row(text(preset.get("name")), text(preset.get("summary")), text(cited))
+        shown.add_row(text(preset.get("name")), text(preset.get("summary")), text(_cited(preset)))
     session.screen.show(shown)
+    penalties = cast("list[dict[str, Any]]", found.get("penalties") or [])
+    if penalties:
+        added = table("penalty", "what it adds to any of them", "paper")
+        for penalty in penalties:
+            added.add_row(text(penalty.get("kind")), text(penalty.get("summary")), text(_cited(penalty)))
+        session.screen.show(added)
+
+
+def _cited(declared: dict[str, Any]) -> str:
+    """Venue and year of what a method or penalty was published in."""
+    paper: dict[str, Any] = declared.get("paper") or {}
+    return " ".join(str(paper[part]) for part in ("venue", "year") if paper.get(part))

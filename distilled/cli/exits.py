@@ -19,7 +19,7 @@ class Exit(IntEnum):
 
 MEANINGS = {
     Exit.OK: "done",
-    Exit.FAILED: "the job failed or was cancelled, `doctor` found a fault, or something broke",
+    Exit.FAILED: "the job or an evaluation failed or was cancelled, `doctor` found a fault, or something broke",
     Exit.INVALID: "wrong usage, input that the service refuses, or a key that it does not accept",
     Exit.NOT_FOUND: "no such job, artifact, dataset or name",
     Exit.UNAVAILABLE: "the service does not answer or is not ready",

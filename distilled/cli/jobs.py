@@ -31,12 +31,17 @@ def submit(
     ipc: Annotated[int | None, typer.Option(help="Budget: images per class.")] = None,
     ratio: Annotated[float | None, typer.Option(help="Budget: share of the real images, in 0..1.")] = None,
     num_bytes: Annotated[int | None, typer.Option("--bytes", help="Budget: bytes of the artifact's tensors.")] = None,
+    base: Annotated[
+        str | None, typer.Option(help="Memory to continue with the dataset's classes: an artifact's id or alias.")
+    ] = None,
     seed: Annotated[int | None, typer.Option(help="Seed of the whole run.")] = None,
     steps: Annotated[int | None, typer.Option(help="Optimiser steps.")] = None,
     recipe: Annotated[str | None, typer.Option(help="Recipe as a JSON file, - for stdin; flags win over it.")] = None,
     sets: Annotated[
         list[str] | None,
-        typer.Option("--set", metavar="PATH=VALUE", help="Any option: objective.width=64. Repeatable."),
+        typer.Option(
+            "--set", metavar="PATH=VALUE", help="Any option: objective.width=64, penalties.0.kind=… Repeatable."
+        ),
     ] = None,
     follow: Annotated[bool, typer.Option("--watch", help="Follow the job to its end, as `watch` does.")] = False,
     evaluations: Evaluations = True,
@@ -49,7 +54,7 @@ def submit(
     """Ask for an artifact: a dataset, a method and a budget."""
     session = begin(ctx, url=url, key=key, json=json)
     flags = {"dataset": dataset, "method": method, "ipc": ipc, "ratio": ratio, "bytes": num_bytes}
-    flags |= {"seed": seed, "steps": steps}
+    flags |= {"base_artifact": base, "seed": seed, "steps": steps}
     whole = combine(read_recipe(recipe) if recipe else {}, flags=flags, sets=sets or ())
     if dry_run:
         plan = session.client.dry_run(whole)

@@ -32,24 +32,38 @@ def combine(recipe: Mapping[str, Any], *, flags: Mapping[str, Any], sets: Sequen
         combined = {name: value for name, value in combined.items() if name not in _BUDGETS}
     combined |= given
     for setting in sets:
-        _set(combined, setting)
+        combined = _set(combined, setting)
     return combined
 
 
-def _set(recipe: dict[str, Any], setting: str) -> None:
+def _set(recipe: dict[str, Any], setting: str) -> dict[str, Any]:
     path, equals, text = setting.partition("=")
-    *parents, name = path.split(".")
-    if not equals or not all((*parents, name)):
+    steps = path.split(".")
+    if not equals or not all(steps):
         detail = f"--set {setting!r} is not path=value; write for example --set objective.width=64"
         raise RecipeError([Problem(pointer="", detail=detail)])
-    place = recipe
-    for depth, parent in enumerate(parents, start=1):
-        inner = place.setdefault(parent, {})
-        if not isinstance(inner, dict):
-            pointer = "/" + "/".join(parents[:depth])
-            raise RecipeError([Problem(pointer=pointer, detail=f"--set {setting!r}: {parent} holds no options")])
-        place[parent] = place = dict(cast("dict[str, Any]", inner))  # a copy: the recipe that came in stays as it was
-    place[name] = _value(text)
+    return _laid(recipe, steps, _value(text), walked=0, setting=setting)
+
+
+def _laid(holder: Any, steps: Sequence[str], value: Any, *, walked: int, setting: str) -> Any:
+    """A copy of `holder` with the value at the end of these steps: names of options, or places in a list from 0 on."""
+    if walked == len(steps):
+        return value
+    step = steps[walked]
+    # What is not there yet is made: a list where a place is asked for, such as penalties.0.kind.
+    nothing: Any = [] if "".join(steps[walked + 1 : walked + 2]).isdecimal() else {}
+    if isinstance(holder, dict):
+        options = cast("dict[str, Any]", holder)
+        inner = _laid(options.get(step, nothing), steps, value, walked=walked + 1, setting=setting)
+        return {**options, step: inner}
+    items = cast("list[Any]", holder) if isinstance(holder, list) else []
+    if isinstance(holder, list) and step.isdecimal() and int(step) <= len(items):
+        place = int(step)
+        inner = _laid([*items, nothing][place], steps, value, walked=walked + 1, setting=setting)
+        return [*items[:place], inner, *items[place + 1 :]]
+    pointer, parent = "/" + "/".join(steps[:walked]), steps[walked - 1]
+    told = f"{parent} has places 0 to {len(items)}" if isinstance(holder, list) else f"{parent} holds no options"
+    raise RecipeError([Problem(pointer=pointer, detail=f"--set {setting!r}: {told}")])
 
 
 def _value(text: str) -> Any:

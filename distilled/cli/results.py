@@ -4,17 +4,19 @@ import os
 import shlex
 import shutil
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rich.table import Table
 
+from distilled import transfer
 from distilled.cli.screen import Screen, table, text
 
 if TYPE_CHECKING:
     from distilled.client import Artifact
 
+_FRESH = (("fresh", "new images each step, hard labels"), ("fresh_soft", "new images each step, soft labels"))
 _BASELINES = (("random", "random real images"), ("centroid", "k-means centroids"), ("full", "full data"))
 
 
@@ -22,7 +24,8 @@ def rows_of(result: Mapping[str, Any]) -> list[tuple[str, Mapping[str, Any], Map
     """(name, score, size) of the distilled set and its baselines, in the order of the table.
 
     A score is {"mean", "std", "values"}, accuracies in 0..1; a size is {"bytes", "images"}. Hard and soft labels are
-    rows of their own: their accuracies are not to be compared in one.
+    rows of their own: their accuracies are not to be compared in one. So are a generator's new images at each step,
+    whose `images` are all that a network saw.
     """
     distilled: Mapping[str, Any] = result.get("distilled") or {}
     rows = [
@@ -30,19 +33,34 @@ def rows_of(result: Mapping[str, Any]) -> list[tuple[str, Mapping[str, Any], Map
         for labels in ("hard", "soft")
         if distilled.get(labels)
     ]
+    rows += [
+        (title, distilled[mode], {**distilled, "images": distilled[mode].get("images_seen")})
+        for mode, title in _FRESH
+        if distilled.get(mode)
+    ]
     rows += [(title, result[name], result[name]) for name, title in _BASELINES if result.get(name)]
     return rows
 
 
 def show_evaluations(screen: Screen, artifact: "Artifact") -> None:
-    """A table for each network, with DD-Ranking's two scores below it."""
+    """A table for each network, with DD-Ranking's two scores below it; of several networks their means as well."""
     for evaluation in artifact.evaluations:
         screen.say("")
         screen.show(_table(evaluation))
         result: Mapping[str, Any] = evaluation.get("result") or {}
         scores = [f"{name.upper()} {_points(result[name])}" for name in ("hlr", "ior") if result.get(name) is not None]
+        if result.get("absent"):
+            screen.say(f"Tested without the classes {', '.join(result['absent'])}: their data are not there any more.")
         if scores:
             screen.say("  ".join(scores) + "  (points; a lower HLR and a higher IOR are better)")
+
+    for summary in artifact.summary:
+        if len(summary["all"]["networks"]) > 1:
+            screen.say("")
+            screen.show(_means(summary, differing=_differing(artifact.summary)))
+            for group in ("seen", "unseen"):
+                if summary[group]:
+                    screen.say(f"{group + ':':<8}{', '.join(summary[group]['networks'])}")
 
 
 def _table(evaluation: Mapping[str, Any]) -> Table:
@@ -64,6 +82,31 @@ def _table(evaluation: Mapping[str, Any]) -> Table:
         error: Mapping[str, Any] = evaluation.get("error") or {}
         made.add_row(text(error.get("detail") or evaluation.get("state")), "", "", "", "", "")
     return made
+
+
+def _means(summary: Mapping[str, Any], *, differing: Sequence[str]) -> Table:
+    """Means over the networks that the distillation used, over the others, and over all."""
+    groups: dict[str, Mapping[str, Any]] = {name: summary[name] for name in transfer.GROUPS if summary[name]}
+    trained = ", ".join(f"{name} {summary['config'].get(name)}" for name in differing)
+    title = "Mean test accuracy over networks, %" + (f"; {trained}" if trained else "")
+    headings = [f"{name} ({len(group['networks'])})" for name, group in groups.items()]
+    cells = {name: {row: _spread(score) for row, score, _ in rows_of(group)} for name, group in groups.items()}
+    made = table("", *headings, title=text(title), right=headings)
+    for row in dict.fromkeys(row for of_group in cells.values() for row in of_group):
+        made.add_row(row, *(of_group.get(row, "") for of_group in cells.values()))
+    return made
+
+
+def _differing(summaries: Sequence[Mapping[str, Any]]) -> list[str]:
+    """The options by which the ways of training differ."""
+    configs: list[Mapping[str, Any]] = [summary["config"] for summary in summaries]
+    names = sorted({name for config in configs for name in config})
+    return [name for name in names if any(config.get(name) != configs[0].get(name) for config in configs)]
+
+
+def _spread(score: Mapping[str, Any]) -> str:
+    mean = f"{100 * float(score['mean']):.1f}"
+    return mean if score.get("std") is None else f"{mean} ± {100 * float(score['std']):.1f}"
 
 
 def _points(share: Any) -> str:

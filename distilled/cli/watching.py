@@ -115,6 +115,15 @@ def watch_job(session: Session, job_id: str, *, evaluations: bool) -> tuple["Job
     return job, artifact
 
 
+def watch_evaluations(session: Session, artifact: str) -> "Artifact":
+    """Follow all of an artifact's evaluations to their end, with a bar for each."""
+    bar = JobBar(session.screen)
+    with bar.progress:
+        return session.client.wait_for_evaluations(
+            artifact, on_change=bar.on_artifact, poll_seconds=_LEAST_POLL_SECONDS
+        )
+
+
 def conclude(session: Session, job: "Job", artifact: "Artifact | None", *, keyed: bool) -> Exit:
     """Say how it ended; for people, with the table of accuracies and what to paste next."""
     screen, url = session.screen, session.client.url

@@ -152,6 +152,22 @@ class Client:
         """One artifact by its id or alias, with its evaluations."""
         return Artifact.from_json(self._wire.json("GET", _of(artifact)))
 
+    def evaluate(self, artifact: Artifact | str, networks: Sequence[str] | str, **options: Any) -> list[Json]:
+        """Measure an artifact on further networks; `wait_for_evaluations` waits for them.
+
+        options: of the training, such as `repeats=3`; all others are as in the artifact's recipe. Returns an evaluation
+        for each network, with its `state`: one that was made before is not made again unless it failed. Raises Invalid
+        for unknown networks, or such as do not fit the images.
+        """
+        body = {"networks": [networks] if isinstance(networks, str) else list(networks), **options}
+        # What is asked for twice is queued once, so the call is safe to repeat.
+        answer = self._wire.json("POST", f"{_of(artifact)}/evaluations", body=body, repeatable=True)
+        return cast("list[Json]", answer["items"])
+
+    def evaluations(self, artifact: Artifact | str) -> list[Json]:
+        """All of an artifact's evaluations, in the order in which they were asked for."""
+        return list(self._pages(f"{_of(artifact)}/evaluations", {}))
+
     def wait_for_evaluations(
         self,
         artifact: Artifact | str,
@@ -209,7 +225,7 @@ class Client:
     def mix(
         self, artifact: Artifact | str, rows: Sequence[Mapping[str, Any]], *, seed: int | None = None, **query: Any
     ) -> Sample:
-        """A batch of mixtures of classes, from an artifact that can recall them (a memory); soft labels say which.
+        """A batch of mixtures of classes, from a memory or a generator; soft labels say which.
 
         rows: such as {"mix": {"3": 0.5, "8": 0.5}, "count": 4}, with classes by name or index.
         """
@@ -252,9 +268,15 @@ class Client:
         classes: Classes | None = None,
         columns: int | None = None,
         scale: int | None = None,
+        mix: Classes | None = None,
+        rows: int | None = None,
     ) -> bytes:
-        """The contact sheet, a class a row, as PNG."""
-        query = query_of(classes=classes, columns=columns, scale=scale)
+        """The contact sheet, a class a row, as PNG.
+
+        mix: two classes, of an artifact that can recall mixtures: a strip from the first to the second in `columns`
+        steps, with `rows` images on their way.
+        """
+        query = query_of(classes=classes, columns=columns, scale=scale, mix=mix, rows=rows)
         return self._wire.request("GET", f"{_of(artifact)}/preview.png", query=query).content
 
     def delete_artifact(self, artifact: Artifact | str) -> None:

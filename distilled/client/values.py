@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, TypeAlias, cast
 
+from distilled import transfer
+
 Json: TypeAlias = dict[str, Any]  # a JSON object as it came over the wire; read it through the values below
 
 
@@ -112,6 +114,16 @@ class Artifact:
     def evaluations(self) -> list[Json]:
         """One for each network: `network`, `state`, and `result` once it has ended."""
         return cast("list[Json]", self.document.get("evaluations") or [])
+
+    @property
+    def seen_networks(self) -> list[str]:
+        """The networks that the distillation used."""
+        return transfer.seen_networks(self.document.get("recipe") or {})
+
+    @property
+    def summary(self) -> list[Json]:
+        """Means over the networks that have been evaluated, seen and unseen ones apart: `transfer.summaries`."""
+        return transfer.summaries(self.evaluations, seen=self.seen_networks)
 
 
 @dataclass(frozen=True, kw_only=True)

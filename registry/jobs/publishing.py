@@ -42,7 +42,16 @@ def finish(session: Session, job_id: str, *, attempt: int, publication: Publicat
     if job is None or job.state is not State.RUNNING or job.attempt != attempt:
         return None
     artifact = artifacts.publish(session, publication, job=job)
-    evaluations.queue(session, artifact, job=job)
+    config: Json = dict(job.recipe.get("evaluation") or {})
+    evaluations.queue(
+        session,
+        artifact,
+        networks=config.pop("networks", None) or [],
+        config=config,
+        seed=job.recipe.get("seed") or 0,
+        request_id=job.request_id,
+        priority=job.priority,
+    )
     ending = {
         "state": State.SUCCEEDED,
         "artifact_id": artifact.id,

@@ -14,7 +14,7 @@ CATALOG = catalog.build()
 def sentences() -> Iterator[tuple[str, str]]:
     """Where each thing that can be chosen or turned is explained, and with what words."""
     schemas: dict[str, Any] = {"recipe": CATALOG["recipe"], "evaluation": CATALOG["evaluation"]}
-    for table in ("parametrizations", "objectives"):
+    for table in ("parametrizations", "objectives", "penalties"):
         schemas |= {f"{table}/{kind}": declared for kind, declared in CATALOG[table].items()}
         yield from ((f"{table}/{kind}", declared["summary"]) for kind, declared in CATALOG[table].items())
     batches = CATALOG["selections"]["batches"]
@@ -40,8 +40,8 @@ def test_everything_is_explained_in_a_sentence(where: str, words: str) -> None:
 
 
 def test_each_source_names_its_paper() -> None:
-    for kind, declared in CATALOG["objectives"].items():
+    for kind, declared in (CATALOG["objectives"] | CATALOG["penalties"]).items():
         assert declared["source"], kind
-    for name, preset in CATALOG["presets"].items():
+    for name, preset in (CATALOG["presets"] | CATALOG["penalties"]).items():
         assert set(preset["paper"]) == {"title", "authors", "venue", "year", "url"}, name
         assert all(preset["paper"].values()), name

@@ -5,6 +5,7 @@ import re
 import pytest
 import torch
 
+from distilled import transfer
 from distilled.errors import RecipeError
 from distilled.recipe import check_budget, expand
 from tests.contracts.pages import quoted, rows
@@ -13,6 +14,7 @@ from workers.distill.catalog import build
 
 CATALOG = build()
 TABLE = {quoted(row[0])[0]: row for row in rows("networks.md", head="name")}
+FAMILIES = networks.PATTERNS.values()
 SHAPES = [(1, 1, 9), (3, 7, 9), (1, 8, 8), (3, 16, 12), (1, 28, 28), (3, 28, 28), (3, 31, 40), (3, 32, 32), (3, 64, 64)]
 
 
@@ -46,3 +48,24 @@ def test_the_front_end_refuses_what_does_not_fit(name):
             with pytest.raises(RecipeError) as caught:
                 check_budget(recipe, CATALOG, dataset)
             assert [problem.pointer for problem in caught.value.problems] == ["/evaluation/networks/0"]
+
+
+def test_what_a_name_may_write_out_is_what_it_is_without_it():
+    assert set(transfer.DEFAULTS) == set(networks.PATTERNS)
+    for family, dials in transfer.DEFAULTS.items():
+        name = "vit_tiny" if family == "vit" else networks.PATTERNS[family]["example"].split("-")[0]
+        short, whole = networks._family(name), networks._family("-".join([name, *dials]))
+        assert short[0].options(short[1]) == whole[0].options(whole[1])
+        assert all(dial is not None for dial in whole[1][-len(dials) :])
+        assert transfer.is_seen("-".join([name, *dials]), [name])
+
+
+def test_every_option_that_names_networks_is_known_to_the_report():
+    named = {
+        option
+        for table in ("parametrizations", "objectives", "penalties")
+        for declared in CATALOG[table].values()
+        for option, schema in declared["schema"]["properties"].items()
+        if schema["type"] == "string" and any(re.match(p["pattern"], schema["default"].split(",")[0]) for p in FAMILIES)
+    }
+    assert {"network", "networks"} <= named <= set(transfer.NAMING)

@@ -16,12 +16,70 @@ from workers.distill import networks, selection
 from workers.distill.data import DATASETS
 from workers.distill.evaluate import EvaluationConfig
 from workers.distill.objectives.base import OBJECTIVES, Objective, objective_class
+from workers.distill.penalties.base import PENALTIES, penalty_class
 from workers.distill.presets import PRESETS
 
 #: Where the front end reads it, from the root of a checkout.
 PATH = Path("app/catalog.json")
-#: Combinations that cannot work: dotted field -> value, and why. The last field is the one that is blamed.
-CONFLICTS: list[dict[str, Any]] = []
+#: Combinations that cannot work: dotted field -> value, and why. The last field is the one that is blamed. In place of
+#: a value may stand several, {"unlike": a pattern} for texts in which the pattern is not found, or {"above": a number}.
+CONFLICTS: list[dict[str, Any]] = [
+    {
+        "when": {"objective.kind": "statistics", "objective.network": {"unlike": "-batch$"}},
+        "reason": (
+            "the statistics that are matched are those of batch normalisations, and this network has none: use one "
+            "such as `convnet3-batch` or `resnet18-batch`"
+        ),
+    },
+    {
+        "when": {"parametrization.kind": {"unlike": "^memory$"}, "base_artifact": {"unlike": "^$"}},
+        "reason": "only a memory can be continued: leave it out, or set `parametrization.kind` to `memory`",
+    },
+    {
+        "when": {"base_artifact": {"unlike": "^$"}, "parametrization.start": "xavier"},
+        "reason": "what is continued begins with what its base recalls: use `components`",
+    },
+    {
+        "when": {"parametrization.kind": "generator", "selection.start": {"unlike": "^random$"}},
+        "reason": "a generator starts from random weights, and no real image takes part in it: leave it at `random`",
+    },
+    {
+        "when": {
+            "parametrization.kind": "generator",
+            "objective.kind": ["distribution", "statistics"],
+            "parametrization.labels": "soft",
+        },
+        "reason": "this objective learns no labels of a class: use `hard`",
+    },
+    {
+        "when": {
+            "objective.kind": "logits",
+            "objective.match": ["logits", "features"],
+            "parametrization.labels": "soft",
+        },
+        "reason": "what is matched has no labels in it, and none would be learnt: use `hard`, or match `gradients`",
+    },
+    {
+        "when": {
+            "parametrization.kind": {"unlike": "^generator$"},
+            "objective.kind": "logits",
+            "objective.warmup_steps": {"above": 0},
+        },
+        "reason": "a warm-up is that of a generator, and there is none: set it to 0",
+    },
+    {
+        "when": {
+            "parametrization.kind": {"unlike": "^generator$"},
+            "objective.kind": "logits",
+            "objective.adversarial_weight": {"above": 0},
+        },
+        "reason": "the adversarial loss is that of a generator, and there is none: set it to 0",
+    },
+    {
+        "when": {"objective.kind": "logits", "objective.match_weight": 0, "objective.adversarial_weight": 0},
+        "reason": "nothing would be left to learn from: give it, or `objective.match_weight`, a weight above 0",
+    },
+]
 #: Numbers that must not exceed another in sum: dotted fields, the field that has to be at least their sum, and why.
 LIMITS: list[dict[str, Any]] = [
     {
@@ -70,7 +128,7 @@ RECIPE: dict[str, Any] = {
         "selection": {"type": "object", "description": "which real images start it, and which each step sees"},
         "penalties": {"type": "array", "description": "what else is added to the loss", "default": []},
         "evaluation": {"type": "object", "description": "on which networks the result is measured, and how"},
-        "base_artifact": {"type": "string", "description": "artifact to continue from"},
+        "base_artifact": {"type": "string", "description": "memory to continue with these classes: id or alias"},
         "priority": {
             "type": "integer",
             "description": "higher goes first; it changes nothing of the result",
@@ -105,11 +163,19 @@ def build() -> dict[str, Any]:
                 for name, (_, sentence) in selection.BATCHES.items()
             },
         },
-        "penalties": {},
+        "penalties": {
+            kind: {
+                "summary": made.summary,
+                "source": made.source,
+                "paper": made.paper,
+                "schema": schema(made.Config),
+            }
+            for kind, made in ((kind, penalty_class(kind)) for kind in PENALTIES)
+        },
         "networks": networks.PATTERNS,
         "evaluation": {"networks": ["convnet3"], "schema": schema(EvaluationConfig)},
         "recipe": {"schema": RECIPE},
-        "conflicts": CONFLICTS + _unweighted(objectives),
+        "conflicts": CONFLICTS + _unweighted(objectives) + _one_network(objectives),
         "limits": LIMITS,
         "datasets": DATASETS,
     }
@@ -123,6 +189,13 @@ def _unweighted(objectives: Mapping[str, type[Objective]]) -> list[dict[str, Any
         "use `random` batches"
     )
     return [{"when": {"objective.kind": kinds, "selection.batches": "importance"}, "reason": reason}] if kinds else []
+
+
+def _one_network(objectives: Mapping[str, type[Objective]]) -> list[dict[str, Any]]:
+    """Several networks are refused for objectives that work with one."""
+    kinds = sorted(kind for kind, made in objectives.items() if not made.several_networks)
+    reason = "this objective works with one network: name one"
+    return [{"when": {"objective.kind": kinds, "objective.network": {"unlike": "^[^,]*$"}}, "reason": reason}]
 
 
 def _first_line(made: type) -> str:

@@ -1,7 +1,8 @@
 """What a distilled set is worth: test accuracy of fresh networks, beside random images, centroids and full data.
 
 One training recipe, the same seeds, initialisations and orders for all four, networks in evaluation mode, the last
-step, the whole test split looked at once. Hard and soft labels are measured apart and never mixed.
+step, the whole test split looked at once. Hard and soft labels are measured apart and never mixed. What can make any
+number of images is measured in two modes, `fixed` and `fresh` (`workers.distill.drawn`); `hard` and `soft` are `fixed`.
 """
 # Shapes: N images, C channels, H height, W width, K classes.
 
@@ -13,11 +14,10 @@ from typing import Any
 from torch import Tensor
 
 from distilled.files import open_artifact
-from distilled.images import standardise, to_pixels
 from distilled.manifest import digest_json
-from distilled.parametrizations.base import ImageSpace
+from distilled.parametrizations.base import Parametrization
 from workers.distill import baselines as real_sets
-from workers.distill import networks
+from workers.distill import drawn, networks
 from workers.distill.augment import operations_for
 from workers.distill.data import RealData
 from workers.distill.rng import Rng
@@ -27,6 +27,8 @@ from workers.distill.training import EvaluationConfig, TrainingSet, accuracies, 
 __all__ = ["EvaluationConfig", "baseline_keys", "baseline_keys_of", "evaluate"]
 
 BASELINES = ("random", "centroid", "full")
+#: What is measured of an artifact: its fixed set with hard and with soft labels, and both with new images at each step.
+MODES = ("hard", "soft", "fresh", "fresh_soft")
 #: Counts up when the baselines' rules change, so that baselines measured under other rules are not taken for ours.
 RULES = 1
 #: Pixels in one step of all networks side by side; beyond it they are trained in turns, to bound memory.
@@ -48,39 +50,42 @@ def evaluate(
 
     baselines: what of `random`, `centroid` and `full` earlier answers hold under the same of `baseline_keys`; it is
     taken over unmeasured.
-    on_progress: called with 0..1 after every step; what it raises ends the evaluation. Raises ArtifactError where the
-    content is no artifact, ValueError where the network cannot look at its images.
+    on_progress: called with 0..1 after every step; what it raises ends the evaluation. Where `real` lacks classes of
+    the artifact, the networks are tested on the others and `absent` names those; there are no baselines then, as they
+    would have fewer classes to tell apart. Raises ArtifactError where the content is no artifact, ValueError where the
+    network cannot look at its images.
     """
-    parametrization = open_artifact(content).parametrization
-    whole = parametrization.whole()
     rng = Rng(seed).child("evaluate", network)
+    bench = _Bench(real, network=network, config=config, rng=rng, device=device)
+    opened = open_artifact(content)
+    parametrization, ipc = opened.parametrization.to(device), drawn.images_per_class(opened, config)
     per_class = parametrization.num_bytes() / real.space.num_classes
-    images_NCHW = _in_space(whole.images_NCHW, of=parametrization.space, to=real.space)
-    sources = {"hard": [_of_images(images_NCHW, whole.labels_N, device)]}
-    if whole.soft:
-        sources["soft"] = [_of_images(images_NCHW, whole.targets, device)]
+    sources = _distilled_sets(parametrization, ipc, bench=bench)
+    images = len(sources["hard"][0])
     sizes: dict[str, dict[str, int]] = {}
     known = dict(baselines or {})
-    for name in BASELINES:
+    beside = () if real.absent else BASELINES
+    for name in beside:
         if name not in known:
             sets = _baseline_sets(name, real, per_class, repeats=config.repeats, rng=rng)
             sources[name] = [_of_bytes(real, *one, device) for one in sets]
-            images = len(sets[0][1])
-            sizes[name] = {"bytes": images * real_sets.real_image_bytes(real.space), "images": images}
-    bench = _Bench(real, network=network, config=config, rng=rng, device=device)
+            count = len(sets[0][1])
+            sizes[name] = {"bytes": count * real_sets.real_image_bytes(real.space), "images": count}
     told = _Progress(on_progress, total=sum(config.num_steps(len(sets[0])) for sets in sources.values()))
     measured = {name: summary(bench.measure(sets, told=told)) for name, sets in sources.items()}
-    against = {name: known.get(name) or measured[name] | sizes[name] for name in BASELINES}
+    against = {name: known.get(name) or measured[name] | sizes[name] for name in beside}
     return {
         "network": network,
         "labels": "hard",
         "recipe": asdict(config),
         "repeats": config.repeats,
-        "distilled": {name: measured[name] for name in ("hard", "soft") if name in measured}
-        | {"bytes": parametrization.num_bytes(), "images": len(whole.targets)},
+        "distilled": {name: measured[name] | _seen(sources[name], ipc) for name in MODES if name in measured}
+        | {"bytes": parametrization.num_bytes(), "images": images}
+        | ({} if ipc is None else {"ipc": ipc}),
         **against,
-        "hlr": hlr(against["full"], measured["hard"]),
-        "ior": ior(measured["hard"], against["random"]),
+        **({"absent": list(real.absent)} if real.absent else {}),
+        "hlr": hlr(against["full"], measured["hard"]) if beside else None,
+        "ior": ior(measured["hard"], against["random"]) if beside else None,
         "baseline_keys": baseline_keys(real, network=network, config=config, seed=seed, bytes_per_class=per_class),
     }
 
@@ -90,18 +95,21 @@ def baseline_keys(
 ) -> dict[str, str]:
     """For each baseline a sha256 (hex) that two evaluations share exactly if it is the same measurement.
 
-    Full data are the same whatever the artifact's size: by far the longest measurement is made once for all sizes.
+    Full data are the same whatever the artifact's size: by far the longest measurement is made once for all sizes. No
+    baseline depends on `config.ipc`: what is compared are bytes.
+    Where classes are absent there are no baselines, and no keys.
     """
     shared = {
         "rules": RULES,
         "dataset": real.digest,
         "space": real.space.to_json(),
         "network": network,
-        "config": asdict(config),
+        "config": {name: value for name, value in asdict(config).items() if name != "ipc"},
         "seed": seed,
     }
     sized = shared | {"images_per_class": list(real_sets.images_per_class(real, bytes_per_class))}
-    return {name: digest_json((shared if name == "full" else sized) | {"baseline": name}) for name in BASELINES}
+    beside = () if real.absent else BASELINES
+    return {name: digest_json((shared if name == "full" else sized) | {"baseline": name}) for name in beside}
 
 
 def baseline_keys_of(
@@ -124,16 +132,31 @@ def _baseline_sets(
     return [real_sets.centroids(real, counts, rng=rng.child("centroid"))]
 
 
-def _in_space(images_NCHW: Tensor, *, of: ImageSpace, to: ImageSpace) -> Tensor:
-    """Standardised images of one space in another: a data set may be known under two normalisations."""
-    if (of.mean, of.std) == (to.mean, to.std):
-        return images_NCHW
-    return standardise(to_pixels(images_NCHW, mean=of.mean, std=of.std), mean=to.mean, std=to.std)
+def _distilled_sets(
+    parametrization: Parametrization, ipc: int | None, *, bench: "_Bench"
+) -> dict[str, list[TrainingSet]]:
+    """mode -> the set that the artifact gives all repeats, or each of them."""
+    to = bench.real.space
+    held = drawn.fixed(parametrization, ipc)
+    images_NCHW = drawn.in_space(held.images_NCHW, of=parametrization.space, to=to).to(bench.device)
+    targets = {"hard": held.labels_N.to(bench.device)} | ({"soft": held.targets.to(bench.device)} if held.soft else {})
+    out = {
+        name: [TrainingSet(images_at=lambda index_N: images_NCHW[index_N], targets=own)]
+        for name, own in targets.items()
+    }
+    if ipc is not None:
+        for name, own in targets.items():
+            mode = "fresh" if name == "hard" else "fresh_soft"
+            out[mode] = drawn.fresh(parametrization, ipc, own, rngs=bench.rngs, to=to)
+    return out
 
 
-def _of_images(images_NCHW: Tensor, targets: Tensor, device: str) -> TrainingSet:
-    held_NCHW = images_NCHW.to(device)
-    return TrainingSet(images_at=lambda index_N: held_NCHW[index_N], targets=targets.to(device))
+def _seen(sets: Sequence[TrainingSet], ipc: int | None) -> dict[str, int]:
+    """Different images that one network saw, where that is not the size of the artifact's fixed set."""
+    if ipc is None:
+        return {}
+    made = sets[0].images_at
+    return {"images_seen": made.seen if isinstance(made, drawn.FreshImages) else len(sets[0])}
 
 
 def _of_bytes(real: RealData, bytes_NHWC: Tensor, targets: Tensor, device: str) -> TrainingSet:

@@ -7,17 +7,18 @@ the same bytes as one that was not (on one kind of device, with the same number 
 
 import time
 from collections.abc import Iterator, Mapping
-from math import prod
+from math import isfinite, prod
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from distilled import knobs
 from distilled.files import pack
 from distilled.manifest import FORMAT
 from distilled.parametrizations.base import Parametrization
 from distilled.recipe import check_budget
-from workers.distill import selection, starts
+from workers.distill import continual, selection, starts
 from workers.distill.batches import Draw, RealBatches, Uniform
 from workers.distill.catalog import build as build_catalog
 from workers.distill.data import RealData
@@ -25,6 +26,7 @@ from workers.distill.errors import NotFinite
 from workers.distill.events import Event, Finished, Metrics, Progress, Snapshot, Started
 from workers.distill.objectives.base import Objective, objective_class
 from workers.distill.optimiser import Outer
+from workers.distill.penalties.base import Penalty, penalty_class
 from workers.distill.probe import Probe
 from workers.distill.rng import Rng
 from workers.distill.shelf import MemoryShelf, Shelf
@@ -43,47 +45,60 @@ def run(
     code_version: str,
     snapshot_every: int | None = None,
     shelf: Shelf | None = None,
+    base: bytes | None = None,
 ) -> Iterator[Event]:
     """Distil: an expanded recipe and real data in, events out, the last of them `Finished`.
 
     `resume` goes on from an earlier attempt's snapshot; `snapshot_every` yields one each so many steps. On the
-    `shelf` lie resources that runs share, such as experts; without one they are made for this run alone. Raises
-    RecipeError for a recipe that cannot work on this data, NotFinite where the loss leaves the finite numbers.
+    `shelf` lie resources that runs share, such as experts; without one they are made for this run alone. `base` is the
+    file of the recipe's `base_artifact`, a memory that goes on with the classes of `real`. Raises RecipeError for a
+    recipe that cannot work on this data, NotFinite where the loss leaves the finite numbers.
     """
+    continued = continual.of_recipe(recipe, base, real)
+    real = continued.real if continued else real
     budget = check_budget(recipe, build_catalog(), facts(real))
     rng = Rng(recipe["seed"])
-    parametrization = starts.begin(recipe, real, budget.per_class, rng=rng.child("start")).to(device)
+    parametrization = starts.begin(recipe, real, budget.per_class, rng=rng.child("start"), base=continued)
+    parametrization = parametrization.to(device)
     objective = _objective(recipe, real, device=device, rng=rng.child("objective"))
-    optimiser = Outer(parametrization, objective.config, steps=recipe["steps"])
+    penalties = _penalties(recipe, real, objective, device=device)
     draw = Draw(parametrization)
     batches = RealBatches(real, device=device, sampler=_sampler(recipe, real, objective, device=device))
     first, steps = resume.step if resume else 0, recipe["steps"]
     yield Started(step=first, steps=steps, device=device, images_per_class=budget.per_class)
-    yield from objective.prepare(batches, parametrization=parametrization, shelf=shelf or MemoryShelf())
+    shelf = shelf or MemoryShelf()
+    yield from objective.prepare(batches, parametrization=parametrization, shelf=shelf)
+    for penalty in penalties:
+        yield from penalty.prepare(batches, shelf=shelf)
+    # Behind what prepares, so that its running average begins where a warm-up ended.
+    optimiser = Outer(parametrization, objective.config, steps=steps)
     if resume:
         _restore(resume, parametrization, optimiser, objective, draw, batches)
     clock = _Clock(first=first, steps=steps, seen=draw.images_seen)
     for step in range(first, steps):
         step_rng = rng.child("step", step)
         batches.refresh(step, draw, rng=step_rng.child("refresh"))
-        draw.step_batches.clear()
         optimiser.begin(step)
-        loss = objective.loss(draw, batches, rng=step_rng)
-        loss.backward()
+        loss = _descend(objective.loss(draw, batches, rng=step_rng))
+        for penalty in penalties:
+            loss = loss + _descend(penalty.loss(draw, rng=step_rng.child("penalty", penalty.kind)))
         optimiser.step(step)
         objective.after_step(draw, batches, rng=step_rng.child("after"))
-        value = float(loss.detach())
-        if not torch.isfinite(loss.detach()):
+        value = float(loss)
+        if not isfinite(value):
             raise NotFinite(f"the loss became {value} at step {step + 1} of {steps}; lower `objective.learning_rate`")
         done = step + 1
         yield clock.progress(done, loss=value, seen=draw.images_seen)
         if done % max(1, steps // METRIC_POINTS) == 0 or done == steps:
-            yield _metrics(done, loss=value, objective=objective, clock=clock, seen=draw.images_seen, device=device)
+            terms = {name: term for one in (objective, *penalties) for name, term in one.metrics.items()}
+            yield _metrics(done, loss=value, terms=terms, clock=clock, seen=draw.images_seen, device=device)
         if snapshot_every and done % snapshot_every == 0 and done < steps:
             yield _snapshot(done, parametrization, optimiser, objective, draw, batches)
     optimiser.finish()
     objective.finish(parametrization)
+    parametrization.settle(rng=rng.child("settle").generator())
     header = _header(recipe, real, parametrization, draw, budget.ipc, device=device, code_version=code_version)
+    header |= continued.marks(recipe) if continued else {}
     yield Finished(content=pack(parametrization, header), header=header)
 
 
@@ -98,6 +113,25 @@ def _objective(recipe: Mapping[str, Any], real: RealData, *, device: str, rng: R
     options = {name: value for name, value in recipe["objective"].items() if name != "kind"}
     kind = objective_class(recipe["objective"]["kind"])
     return kind(knobs.build(kind.Config, options, pointer="/objective"), space=real.space, device=device, rng=rng)
+
+
+def _penalties(recipe: Mapping[str, Any], real: RealData, objective: Objective, *, device: str) -> list[Penalty]:
+    out: list[Penalty] = []
+    for i, declared in enumerate(recipe["penalties"]):
+        kind = penalty_class(declared["kind"])
+        options = {name: value for name, value in declared.items() if name != "kind"}
+        config = knobs.build(kind.Config, options, pointer=f"/penalties/{i}")
+        out.append(kind(config, space=real.space, device=device, network=objective.network))
+    return out
+
+
+def _descend(loss: Tensor) -> Tensor:
+    """Add a loss's gradients to those at hand; answers with its value.
+
+    Each term goes back by itself, so that the graph of one is gone before the next is made.
+    """
+    loss.backward()
+    return loss.detach()
 
 
 def _sampler(recipe: Mapping[str, Any], real: RealData, objective: Objective, *, device: str) -> Uniform:
@@ -125,8 +159,8 @@ class _Clock:
         )
 
 
-def _metrics(step: int, *, loss: float, objective: Objective, clock: _Clock, seen: int, device: str) -> Metrics:
-    values = {"loss": loss, "images_per_second": clock.rate(seen), **objective.metrics}
+def _metrics(step: int, *, loss: float, terms: Mapping[str, float], clock: _Clock, seen: int, device: str) -> Metrics:
+    values = {"loss": loss, "images_per_second": clock.rate(seen), **terms}
     if device.startswith("cuda"):
         values["device_memory_bytes"] = float(torch.cuda.max_memory_allocated(device))
     return Metrics(step=step, values=values)

@@ -106,6 +106,40 @@ PRESETS: dict[str, dict[str, Any]] = {
             "selection": {"start": "random", "batches": "random"},
         },
     },
+    "dim": {
+        "title": "Distilling into a generative model",
+        "summary": "Learns a generator, from which any number of images can be drawn. Its warm-up serves later jobs.",
+        "paper": {
+            "title": "DiM: Distilling Dataset into Generative Model",
+            "authors": "Kai Wang, Jianyang Gu, Daquan Zhou, Zheng Zhu, Wei Jiang, Yang You",
+            "venue": "arXiv",
+            "year": 2023,
+            "url": "https://arxiv.org/abs/2303.04707",
+        },
+        "fills": {
+            "steps": 2000,
+            "parametrization": {"kind": "generator"},
+            "objective": {"kind": "logits", "match": "logits"},
+            "selection": {"start": "random", "batches": "random"},
+        },
+    },
+    "sre2l": {
+        "title": "Squeeze, recover and relabel",
+        "summary": "Images that a trained teacher knows, with its soft labels. The teacher comes first. Made to scale.",
+        "paper": {
+            "title": "Squeeze, Recover and Relabel: Dataset Condensation at ImageNet Scale From A New Perspective",
+            "authors": "Zeyuan Yin, Eric Xing, Zhiqiang Shen",
+            "venue": "NeurIPS",
+            "year": 2023,
+            "url": "https://arxiv.org/abs/2306.13092",
+        },
+        "fills": {
+            "steps": 1000,
+            "parametrization": {"kind": "images", "labels": "soft"},
+            "objective": {"kind": "statistics"},
+            "selection": {"start": "random", "batches": "random"},
+        },
+    },
     "remember-the-past": {
         "title": "Addressable memories",
         "summary": "Images are recalled from bases that all classes share: many images in few bytes. Slow, and strong.",

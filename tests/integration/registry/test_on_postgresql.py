@@ -6,11 +6,11 @@ from types import ModuleType
 import pytest
 from sqlalchemy import select, update
 
-from registry import errors, jobs
+from registry import artifacts, errors, evaluations, jobs
 from registry.models import Job
 from registry.session import Database
 from tests.unit.registry import test_artifacts, test_evaluations, test_jobs, test_migrations, test_sweeping
-from tests.unit.registry.making import claim, publication, read, submit
+from tests.unit.registry.making import claim, publication, publish, read, submit
 from tests.unit.registry.test_evaluations import waiting  # noqa: F401 - a fixture of the tests taken over below
 from tests.unit.registry.test_migrate_command import start
 
@@ -84,6 +84,29 @@ def test_the_same_recipe_submitted_for_reuse_at_the_same_time_is_queued_once(dat
         submitter.join()
     assert len(got) == 4
     assert len(set(got)) == 1
+
+
+def test_networks_asked_for_at_the_same_time_are_queued_once(database: Database) -> None:
+    artifact = publish(database, recipe={"evaluation": None})
+    start, got, failures = threading.Barrier(4), [], []
+
+    def ask() -> None:
+        start.wait()
+        try:
+            with database.write() as session:
+                found = artifacts.get(session, artifact.id)
+                asked = {"networks": ["mlp", "vgg11"], "config": {"repeats": 1}, "seed": 0, "request_id": "r"}
+                got.extend(one.id for one in evaluations.queue(session, found, **asked))
+        except Exception as error:
+            failures.append(error)
+
+    askers = [threading.Thread(target=ask) for _ in range(4)]
+    for asker in askers:
+        asker.start()
+    for asker in askers:
+        asker.join()
+    assert failures == []
+    assert (len(got), len(set(got))) == (8, 2)
 
 
 def test_side_by_side_sweeps_count_one_loss(database: Database) -> None:

@@ -16,6 +16,10 @@ DISTRIBUTION = _object(
     learning_rate={"type": "number", "description": "step size", "default": 1.0, "exclusiveMinimum": 0},
     network={"type": "string", "description": "the embedding", "default": "convnet3"},
 )
+PENALTY = _object(
+    weight={"type": "number", "description": "weight", "default": 1.0, "minimum": 0},
+    networks={"type": "string", "description": "who shall agree", "default": "convnet3"},
+)
 KERNEL = _object(ridge={"type": "number", "description": "ridge", "default": 1e-3, "exclusiveMinimum": 0})
 
 CATALOG: dict[str, Any] = {
@@ -48,10 +52,17 @@ CATALOG: dict[str, Any] = {
         "start": {"random": {"summary": "by chance"}, "herding": {"summary": "near the mean"}},
         "batches": {"random": {"summary": "by chance", "schema": _object()}},
     },
-    "penalties": {},
+    "penalties": {
+        "invariance": {
+            "summary": "Networks agree.",
+            "source": "P, eq. 1",
+            "paper": {"title": "P", "authors": "A", "venue": "arXiv", "year": 2024, "url": "https://p.test/1"},
+            "schema": PENALTY,
+        }
+    },
     "networks": {
         "convnet": {"summary": "Blocks.", "pattern": "^convnet([1-9])$", "example": "convnet3", "halvings": "depth"},
-        "mlp": {"summary": "Layers.", "pattern": "^mlp$", "example": "mlp", "halvings": 0},
+        "mlp": {"summary": "Layers.", "pattern": "^mlp$", "example": "mlp", "halvings": 0, "maps": "none"},
     },
     "evaluation": {
         "networks": ["convnet3"],

@@ -1,12 +1,15 @@
 """Images of a memory: whole classes like any fixed set, and mixtures of classes."""
 
+import io
 import json
 from typing import Any
+from zipfile import ZipFile
 
 import numpy as np
 import pytest
 import torch
 from fastapi.testclient import TestClient
+from PIL import Image
 from safetensors.numpy import load
 
 from app.services import Services
@@ -64,14 +67,24 @@ def test_the_same_seed_gives_the_same_bytes_and_another_one_other_bytes(client: 
     assert one.headers["content-disposition"] == f'attachment; filename="{memory.id}-mix-seed7.safetensors"'
 
 
-def test_every_format_holds_the_same_mixtures(client: TestClient, memory: Published) -> None:
-    rows = [{"mix": {"cat": 0.4, "dog": 0.6}, "count": 2}]
+def test_every_format_holds_the_same_mixtures_and_the_weights_that_were_asked_for(
+    client: TestClient, memory: Published
+) -> None:
+    rows = [{"mix": {"cat": 0.4, "dog": 0.6}, "count": 2}, {"mix": {"a,b": 2, "0": 6}, "count": 1}]
+    asked = np.array([[0.4, 0.6, 0]] * 2 + [[0.75, 0, 0.25]], np.float32)
     truth = load(mixed(client, memory, rows).content)
     document = json.loads(mixed(client, memory, rows, "seed=7&format=json").content)
-    assert document["images"] == truth["images"].tolist()
-    assert document["soft_labels"] == truth["soft_labels"].tolist()
-    for format in ("npz", "png"):
-        assert mixed(client, memory, rows, f"seed=7&format={format}").content.startswith(b"PK")
+    with np.load(io.BytesIO(mixed(client, memory, rows, "seed=7&format=npz").content)) as arrays:
+        of_npz = {name: arrays[name] for name in ("train_images", "train_soft_labels", "train_labels")}
+    with ZipFile(io.BytesIO(mixed(client, memory, rows, "seed=7&format=png").content)) as folder:
+        of_png = json.loads(folder.read("classes.json"))["soft_labels"]
+        images = [np.asarray(Image.open(folder.open(name))) for name in of_png]
+
+    for soft_labels in (truth["soft_labels"], document["soft_labels"], of_npz["train_soft_labels"], [*of_png.values()]):
+        np.testing.assert_array_equal(np.array(soft_labels, np.float32), asked)
+    assert of_npz["train_labels"].ravel().tolist() == [1, 1, 0], "the likeliest class"
+    for found in (document["images"], of_npz["train_images"], images):
+        np.testing.assert_array_equal(found, truth["images"])
 
 
 def test_bytes_are_what_is_recalled_clipped_to_the_range(client: TestClient, memory: Published) -> None:

@@ -227,6 +227,18 @@ def test_methods_show_each_preset_with_its_options(client: TestClient) -> None:
     assert {one["title"] for one in body["recipe"]["properties"]["objective"]["oneOf"]} == {"distribution", "kernel"}
 
 
+def test_methods_show_each_penalty_with_its_paper_and_where_it_goes(client: TestClient) -> None:
+    body = client.get("/v1/methods").json()
+    (penalty,) = body["penalties"]
+    assert (penalty["kind"], penalty["paper"]["url"]) == ("invariance", "https://p.test/1")
+    assert penalty["options"]["properties"]["weight"]["default"] == 1.0
+    for properties in (body["recipe"]["properties"], body["items"][0]["options"]["properties"]):
+        (item,) = properties["penalties"]["items"]["oneOf"]
+        assert item["properties"]["kind"] == {"const": "invariance"}
+        assert item["required"] == ["kind"]
+        assert properties["penalties"]["default"] == []
+
+
 def test_the_openapi_document_is_valid_and_tells_our_errors(client: TestClient, app: FastAPI) -> None:
     document = client.get("/openapi.json").json()
     validate(document)

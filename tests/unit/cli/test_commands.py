@@ -145,7 +145,7 @@ def test_version_and_help() -> None:
 def test_submit_builds_the_recipe_from_file_flags_and_settings(tmp_path: Path) -> None:
     path = tmp_path / "recipe.json"
     path.write_text(json.dumps({"dataset": "mnist", "ratio": 0.1, "objective": {"kind": "kernel", "width": 32}}))
-    flags = ["--recipe", str(path), "--ipc", "10", "--seed", "3", "--steps", "5", "--reuse"]
+    flags = ["--recipe", str(path), "--ipc", "10", "--seed", "3", "--steps", "5", "--reuse", "--base", "best"]
     sets = ["--set", "objective.width=64", "--set", "parametrization.labels=soft", "--set", "priority=1"]
     service = house()
     assert run(service, "submit", *flags, *sets).exit_code == 0
@@ -154,11 +154,47 @@ def test_submit_builds_the_recipe_from_file_flags_and_settings(tmp_path: Path) -
         "ipc": 10,
         "seed": 3,
         "steps": 5,
+        "base_artifact": "best",
         "objective": {"kind": "kernel", "width": 64},
         "parametrization": {"labels": "soft"},
         "priority": 1,
     }
     assert dict(service.requests[0].url.params) == {"reuse": "true"}
+
+
+def test_settings_reach_into_lists() -> None:
+    service = house()
+    sets = [
+        "penalties.0.kind=architecture_invariance",
+        "penalties.0.networks=convnet3,resnet10",
+        "penalties.0.weight=2",
+    ]
+    flags = [
+        word for one in [*sets, "evaluation.networks.0=mlp", "evaluation.networks.1=alexnet"] for word in ("--set", one)
+    ]
+    assert run(service, "submit", "--dataset", "digits", *flags, "--set", "evaluation.networks.0=vgg11").exit_code == 0
+    assert json.loads(service.requests[0].content) == {
+        "dataset": "digits",
+        "penalties": [{"kind": "architecture_invariance", "networks": "convnet3,resnet10", "weight": 2}],
+        "evaluation": {"networks": ["vgg11", "alexnet"]},
+    }
+
+
+def test_methods_are_followed_by_the_penalties() -> None:
+    penalty = {"kind": "architecture_invariance", "summary": "agree", "paper": {"venue": "arXiv", "year": 2024}}
+    service = house().on("GET /v1/methods", {"items": [], "penalties": [penalty]})
+    shown = run(service, "methods").stdout
+    assert "architecture_invariance" in shown
+    assert "arXiv 2024" in shown
+
+
+def test_classes_that_were_not_tested_are_told() -> None:
+    service = house()
+    told = {"distilled": {"hard": {"mean": 0.5, "std": 0.1, "values": [0.4, 0.6]}}, "hlr": None, "ior": None}
+    service.on("GET /v1/artifacts/art_1", artifact(evaluation(result={**told, "absent": ["wren", "[owl]"]})))
+    shown = run(service, "artifacts", "art_1").stdout
+    assert "without the classes wren, [owl]: their data are not there any more" in " ".join(shown.split())
+    assert "HLR" not in shown
 
 
 def test_submit_reads_a_recipe_from_stdin() -> None:
@@ -176,6 +212,9 @@ def test_submit_reads_a_recipe_from_stdin() -> None:
         (["--set", "novalue"], None),
         (["--set", ".a=1"], None),
         (["--dataset", "digits", "--set", "dataset.name=1"], None),
+        (["--set", "penalties.1.kind=x"], None),
+        (["--set", "penalties=[]", "--set", "penalties.1.kind=x"], None),
+        (["--set", "penalties=[]", "--set", "penalties.kind=x"], None),
     ],
 )
 def test_a_recipe_that_is_none_is_2_and_never_sent(arguments: list[str], stdin: str | None) -> None:

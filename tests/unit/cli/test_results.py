@@ -25,6 +25,23 @@ def test_hard_and_soft_are_rows_of_their_own() -> None:
     ]
 
 
+def test_new_images_at_each_step_are_a_row_with_all_that_a_network_saw() -> None:
+    result: dict[str, Any] = deepcopy(SCORES)
+    result["distilled"] = {
+        "hard": {"mean": 0.6, "std": 0.0, "values": [0.6], "images_seen": 10},
+        "fresh": {"mean": 0.9, "std": 0.0, "values": [0.9], "images_seen": 5000},
+        "bytes": 64,
+        "images": 10,
+    }
+    rows = {name: (score["mean"], size["images"], size["bytes"]) for name, score, size in rows_of(result)[:2]}
+    assert rows == {
+        "distilled, hard labels": (0.6, 10, 64),
+        "new images each step, hard labels": (0.9, 5000, 64),
+    }
+    result["centroid"] |= {"mean": 0.8, "std": 0.0}
+    assert not beats_baselines(result), "only the fixed set is held against baselines"
+
+
 @pytest.mark.parametrize(
     ("centroid", "std", "beats"), [(0.8, 0.02, True), (0.88, 0.03, False), (0.895, 0.0, False), (0.95, 0.0, False)]
 )

@@ -20,6 +20,8 @@ from tests.unit.app.conftest import (  # noqa: F401 - fixtures
     Published,
     evaluate,
     logs,
+    memory_file,
+    publish,
     published,
     services,
     settings,
@@ -110,6 +112,31 @@ def test_an_artifact_is_found_pulled_and_sampled(
         remote.sample(published.id, ipc=4)
 
 
+def test_an_artifact_is_evaluated_on_further_networks(
+    remote: Client,
+    services: Services,  # noqa: F811
+    published: Published,  # noqa: F811
+) -> None:
+    evaluate(services, published.id, accuracy=0.75)
+    (asked,) = remote.evaluate(published.id, "mlp", repeats=1)
+    (again,) = remote.evaluate(published.id, ["mlp"], repeats=1)
+    assert (asked["network"], asked["state"], asked["config"]) == ("mlp", "queued", {"repeats": 1})
+    assert again["id"] == asked["id"]
+    assert [one["network"] for one in remote.evaluations(published.id)] == ["convnet3", "mlp"]
+    found = remote.artifact(published.id)
+    assert (found.seen_networks, found.summary) == (["convnet3"], found.document["summary"])
+    assert found.summary[0]["seen"]["distilled"]["hard"]["mean"] == 0.75
+    with pytest.raises(errors.Invalid, match="/networks/0"):
+        remote.evaluate(published.id, ["nonet"])
+
+
+def test_a_strip_is_asked_for_by_its_ends(remote: Client, services: Services) -> None:  # noqa: F811
+    memory = publish(services, file=memory_file())
+    strip = remote.preview(memory.id, mix=("cat", "a,b"), columns=3, rows=2)
+    assert strip.startswith(b"\x89PNG")
+    assert strip == remote.preview(memory.id, mix=[0, 2], columns=3, rows=2) != remote.preview(memory.id, columns=3)
+
+
 def test_a_dataset_is_uploaded_listed_and_deleted(remote: Client, tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
     arrays = {
@@ -139,6 +166,7 @@ def test_a_dataset_is_uploaded_listed_and_deleted(remote: Client, tmp_path: Path
         ["datasets"],
         ["jobs", "--state", "queued", "--limit", "500"],
         ["artifacts", "--class", "dog", "--sort", "-accuracy", "--limit", "500"],
+        ["evaluate", "PUBLISHED", "--network", "mlp"],
         ["submit", "--dataset", "digits", "--method", "dm", "--ipc", "1", "--dry-run"],
     ],
 )
@@ -147,7 +175,8 @@ def test_the_command_line_speaks_the_same_language(
     published: Published,  # noqa: F811
     arguments: list[str],
 ) -> None:
+    words = [published.id if word == "PUBLISHED" else word for word in arguments]
     for flags in ([], ["--json"]):
-        result = CliRunner(env=ENVIRONMENT).invoke(build(), arguments + flags, obj=connect)
+        result = CliRunner(env=ENVIRONMENT).invoke(build(), words + flags, obj=connect)
         assert result.exit_code == 0, result.output
     assert json.loads(result.stdout) is not None

@@ -13,7 +13,7 @@ from workers.distill.errors import NotFinite
 from workers.distill.events import Finished, Metrics, Progress, Snapshot, Started
 from workers.distill.loop import run
 
-METHODS = ["bptt", "dc", "dm", "dsa", "frepo", "kip", "mtt"]
+METHODS = ["bptt", "dc", "dm", "dsa", "frepo", "kip", "mtt", "sre2l"]
 
 
 def events(recipe, **options):
@@ -79,6 +79,7 @@ def test_the_loss_falls(method):
         "frepo": {"real_batch": 60, "pool_size": 1, "pool_steps": 1000},
         "kip": {"real_batch": 60},
         "mtt": {"expert_learning_rate": 0.1, "inner_learning_rate": 0.1},
+        "sre2l": {},
     }[method]
     recipe = toy_recipe(method, steps=60, objective={"augment": "none", **quiet}, selection={"start": "random"})
     losses = [event.loss for event in events(recipe) if isinstance(event, Progress)]

@@ -39,6 +39,17 @@ def toy_recipe(method: str, **fields) -> dict:
     """An expanded recipe of a few steps on the toy set."""
     small = {
         "dc": {"real_batch": 8, "network": "convnet2-w8", "matchings": 3, "network_steps": 2},
+        "dim": {
+            "network": "convnet2-w8",
+            "batch": 8,
+            "pool_size": 2,
+            "network_life": 2,
+            "network_steps": 2,
+            "network_batch": 8,
+            "discriminator_width": 4,
+            "warmup_steps": 4,
+            "warmup_batch": 8,
+        },
         "dm": {"real_batch": 8, "network": "convnet2-w8"},
         "dsa": {"real_batch": 8, "network": "convnet2-w8", "matchings": 3, "network_steps": 2},
         "frepo": {"real_batch": 16, "network": "convnet2-w8", "pool_size": 2, "pool_steps": 2},
@@ -52,6 +63,7 @@ def toy_recipe(method: str, **fields) -> dict:
             "expert_epochs": 2,
             "expert_batch": 30,
         },
+        "sre2l": {"network": "convnet2-w8-batch", "teacher_epochs": 3, "teacher_batch": 20},
         "bptt": {"real_batch": 16, "network": "convnet2-w8", "inner_steps": 3, "inner_learning_rate": 0.1},
         "remember-the-past": {"real_batch": 16, "network": "convnet2-w8", "inner_steps": 3, "inner_batch": 4},
     }[method]

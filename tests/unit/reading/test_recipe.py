@@ -70,7 +70,8 @@ def test_an_expanded_recipe_expands_to_itself():
         ({"evaluation": {"networks": ["convnet3", "convnet3"]}}, "/evaluation/networks", "twice"),
         ({"evaluation": {"networks": ["net"]}}, "/evaluation/networks/0", "unknown network 'net'"),
         ({"evaluation": {"repeats": 0}}, "/evaluation/repeats", "at least 1"),
-        ({"base_artifact": "art_1"}, "/base_artifact", "not supported by this version"),
+        ({"base_artifact": "art_1"}, "/base_artifact", "only a memory can be continued"),
+        ({"base_artifact": 3}, "/base_artifact", "a text"),
         ({"webhook": "http://example.org"}, "/webhook", "not supported by this version"),
     ],
 )
@@ -162,3 +163,70 @@ def test_what_changes_nothing_of_the_result_takes_no_part_in_the_digest():
         recipe_digest(one, dataset_digest="d", code_version="2"),
     ]
     assert len({recipe_digest(one, dataset_digest="d", code_version="1"), *others}) == 4
+
+
+@pytest.mark.parametrize("network", ["convnet3-batch", "convnet2-w8-batch", "resnet18-batch", "vgg11-w8-batch"])
+def test_statistics_of_batch_normalisations_are_matched_where_there_are_some(network):
+    recipe = expand({"dataset": "digits", "method": "sre2l", "ipc": 1, "objective": {"network": network}}, CATALOG)
+    assert recipe["objective"]["network"] == network
+
+
+@pytest.mark.parametrize("network", ["convnet3", "convnet3-instance", "resnet18", "vgg11", "mlp", "vit_tiny"])
+def test_a_teacher_without_batch_normalisation_is_refused_with_the_reason(network):
+    with pytest.raises(RecipeError) as caught:
+        expand({"dataset": "digits", "method": "sre2l", "ipc": 1, "objective": {"network": network}}, CATALOG)
+    (problem,) = caught.value.problems
+    assert problem.pointer == "/objective/network"
+    assert "this network has none: use one such as `convnet3-batch`" in problem.detail
+
+
+def test_other_objectives_take_any_network():
+    objective = {"kind": "distribution", "network": "mlp"}
+    assert expanded(ipc=1, objective=objective)["objective"]["network"] == "mlp"
+
+
+@pytest.mark.parametrize(
+    ("wanted", "refused"),
+    [("sgd", False), ("adam", True), (["sgd", "adam"], True), ({"unlike": "^ad"}, False), ({"unlike": "^sg"}, True)],
+)
+def test_a_conflict_holds_for_a_value_for_one_of_several_and_for_a_pattern_that_is_missed(wanted, refused):
+    catalog = CATALOG | {"conflicts": [{"when": {"objective.optimiser": wanted}, "reason": "because"}]}
+    recipe = {"dataset": "digits", "method": "dm", "ipc": 1, "objective": {"optimiser": "adam"}}
+    if not refused:
+        assert expand(recipe, catalog)["objective"]["optimiser"] == "adam"
+        return
+    with pytest.raises(RecipeError, match="because"):
+        expand(recipe, catalog)
+
+
+@pytest.mark.parametrize(("above", "refused"), [(0, True), (0.5, True), (1, False), (1.5, False)])
+def test_a_conflict_holds_for_a_number_above_another(above, refused):
+    catalog = CATALOG | {"conflicts": [{"when": {"objective.learning_rate": {"above": above}}, "reason": "because"}]}
+    recipe = {"dataset": "digits", "method": "dm", "ipc": 1, "objective": {"learning_rate": 1.0}}
+    if refused:
+        with pytest.raises(RecipeError, match="because"):
+            expand(recipe, catalog)
+    else:
+        assert expand(recipe, catalog)["objective"]["learning_rate"] == 1
+
+
+def test_a_number_is_not_held_against_a_field_that_is_not_there():
+    catalog = CATALOG | {"conflicts": [{"when": {"objective.warmup_steps": {"above": 0}}, "reason": "because"}]}
+    assert expand({"dataset": "digits", "method": "dm", "ipc": 1}, catalog)["objective"]["kind"] == "distribution"
+
+
+@pytest.mark.parametrize("method", ["dc", "dm", "frepo", "mtt", "bptt", "sre2l"])
+def test_several_networks_are_refused_where_an_objective_works_with_one(method):
+    network = "convnet2-batch,convnet3-batch"
+    with pytest.raises(RecipeError) as caught:
+        expand({"dataset": "digits", "method": method, "ipc": 1, "objective": {"network": network}}, CATALOG)
+    (problem,) = caught.value.problems
+    assert problem.pointer == "/objective/network"
+    assert "works with one network: name one" in problem.detail
+
+
+def test_a_pattern_is_not_held_against_a_field_that_is_not_there():
+    catalog = CATALOG | {"conflicts": [{"when": {"objective.network": {"unlike": "-batch$"}}, "reason": "because"}]}
+    recipe = {"dataset": "digits", "method": "dm", "ipc": 1, "objective": {"kind": "class-means"}}
+    catalog["objectives"] = {"class-means": {"schema": {"properties": {}}}}
+    assert expand(recipe, catalog)["objective"] == {"kind": "class-means"}

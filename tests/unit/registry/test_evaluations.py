@@ -3,7 +3,7 @@
 import pytest
 from sqlalchemy import update
 
-from registry import errors, evaluations, idempotency
+from registry import artifacts, errors, evaluations, idempotency
 from registry.clock import database_now
 from registry.jobs import Beat
 from registry.models import Evaluation, IdempotencyKey, State
@@ -71,6 +71,65 @@ def test_hard_labels_count_before_soft_ones(database: Database, waiting: str) ->
         done = evaluations.finish(session, waiting, attempt=held.attempt, result=result(0.4, soft=0.6))
     assert done is not None
     assert done.accuracy == 0.4
+
+
+def add(database: Database, artifact_id: str, *networks: str, repeats: int = 5) -> list[Evaluation]:
+    """Ask for networks later on, as the API does."""
+    with database.write() as session:
+        artifact = artifacts.get(session, artifact_id)
+        config = {"repeats": repeats}
+        return evaluations.queue(session, artifact, networks=networks, config=config, seed=0, request_id="later")
+
+
+def test_networks_asked_for_later_are_queued_once(database: Database) -> None:
+    artifact = publish(database)  # its recipe asks for convnet3 and mlp, with 5 repeats
+    asked = add(database, artifact.id, "vgg11", "mlp")
+    again = add(database, artifact.id, "mlp", "vgg11", "mlp")
+    assert [one.network for one in asked] == ["vgg11", "mlp"]
+    assert [one.id for one in again] == [asked[1].id, asked[0].id]
+    assert (asked[0].request_id, asked[1].request_id) == ("later", "req")
+    (other,) = add(database, artifact.id, "mlp", repeats=1)
+    with database.read() as session:
+        rows = evaluations.of_artifact(session, artifact.id)
+    assert [one.network for one in rows] == ["convnet3", "mlp", "vgg11", "mlp"]
+    assert (rows[-1].id, rows[-1].config) == (other.id, {"repeats": 1})
+
+
+def test_asking_again_retries_what_failed_and_nothing_else(database: Database, waiting: str) -> None:
+    held = take(database, waiting)
+    (running,) = add(database, held.artifact_id, "convnet3", repeats=3)
+    assert (running.id, running.state) == (waiting, State.RUNNING)
+    with database.write() as session:
+        evaluations.fail(session, waiting, attempt=held.attempt, error=ERROR)
+    (again,) = add(database, held.artifact_id, "convnet3", repeats=3)
+    assert (again.id, again.state, again.error, again.woken_at) == (waiting, State.QUEUED, None, None)
+
+
+def test_the_artifacts_accuracy_is_that_of_the_first_training_asked_for(database: Database, waiting: str) -> None:
+    held = take(database, waiting)
+    (other,) = add(database, held.artifact_id, "convnet3", repeats=9)
+    with database.write() as session:
+        evaluations.finish(session, waiting, attempt=held.attempt, result=result(0.6))
+    later = take(database, other.id)
+    with database.write() as session:
+        evaluations.finish(session, other.id, attempt=later.attempt, result=result(0.9))
+        artifact = artifacts.get(session, held.artifact_id)
+        assert (artifact.network, artifact.accuracy) == ("convnet3", 0.6)
+        # Nor is the better one of two trainings what it is found by: the test images would have chosen it.
+        assert artifacts.find(session, network="convnet3", min_accuracy=0.7).items == []
+        assert artifacts.find(session, network="convnet3", min_accuracy=0.6).items == [artifact]
+
+
+def test_an_artifact_that_was_never_to_be_evaluated_gets_its_network_later(database: Database) -> None:
+    artifact = publish(database, recipe={"evaluation": None})
+    assert artifact.primary_network is None
+    for evaluation, accuracy in zip(add(database, artifact.id, "mlp", "vgg11"), (0.3, 0.4), strict=True):
+        held = take(database, evaluation.id)
+        with database.write() as session:
+            evaluations.finish(session, evaluation.id, attempt=held.attempt, result=result(accuracy))
+    with database.read() as session:
+        now = artifacts.get(session, artifact.id)
+    assert (now.primary_network, now.network, now.accuracy) == ("mlp", "mlp", 0.3)
 
 
 def test_a_zombie_changes_nothing(database: Database, waiting: str) -> None:
