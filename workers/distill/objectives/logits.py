@@ -20,7 +20,7 @@ from distilled.knobs import knob
 from distilled.parametrizations.base import Batch, Parametrization
 from distilled.parametrizations.generator import Generator
 from distilled.recipe import network_names
-from workers.distill.augment import augment, operations_for
+from workers.distill.augment import CHOICES, augment, operations_for
 from workers.distill.batches import Draw, RealBatches
 from workers.distill.events import Preparing
 from workers.distill.networks.base import Network
@@ -57,7 +57,7 @@ class LogitMatching(Objective):
         augment: str = knob(
             "dsa",
             "augmentation shared by both sides, and of the images that networks are trained on",
-            choices=("none", "dsa"),
+            choices=CHOICES,
         )
         pool_size: int = knob(4, "networks of each name in the pool", unit="networks", ge=1, le=1000)
         network_life: int = knob(
@@ -173,17 +173,20 @@ class LogitMatching(Objective):
     def _lesson(self, real: RealBatches, *, rng: Rng) -> Callable[[Network], Tensor]:
         """Cross-entropy on a real batch, each image augmented on its own."""
         batch = real.mixed(self.config.network_batch, rng=rng.child("real"))
-        images_NCHW = batch.images_NCHW
-        if self.config.augment == "dsa":
-            varied = rng.child("augment").generator()
-            images_NCHW = augment(images_NCHW, rng=varied, operations=operations_for(self.space))
+        images_NCHW = augment(
+            batch.images_NCHW,
+            how=self.config.augment,
+            rng=rng.child("augment").generator(),
+            operations=operations_for(self.space),
+        )
         return lambda net: functional.cross_entropy(net(images_NCHW), batch.targets)
 
     def _siamese(self, batch: Batch, *, rng: Rng) -> Batch:
-        """The batch under one operation with one draw of parameters, which are the same for the same `rng`."""
-        if self.config.augment == "none":
-            return batch
-        images_NCHW = augment(batch.images_NCHW, rng=rng.generator(), same=True, operations=operations_for(self.space))
+        """The batch under one draw of operation and parameters, which are the same for the same `rng`."""
+        operations = operations_for(self.space)
+        images_NCHW = augment(
+            batch.images_NCHW, how=self.config.augment, rng=rng.generator(), same=True, operations=operations
+        )
         return Batch(images_NCHW=images_NCHW, targets=batch.targets)
 
     def tensors(self) -> dict[str, Tensor]:
