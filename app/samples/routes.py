@@ -6,7 +6,6 @@ from typing import Annotated
 
 import numpy as np
 from fastapi import APIRouter, Body, Query, Request, Response
-from sqlalchemy.orm import Session
 
 from app.artifacts.content import IMMUTABLE, Content, respond
 from app.deps import ArtifactName, Reading, Service
@@ -14,13 +13,13 @@ from app.errors import InvalidRequest
 from app.problems import below, pointer, responses
 from app.samples.choosing import Amount, class_indices, mixtures, per_class
 from app.samples.drawing import as_content, draw, held, mix, mixes
+from app.samples.exports import export
 from app.samples.schemas import Classes, Count, DownloadFormat, Dtype, Format, Ipc, MixRow, Ratio, Seed
 from app.samples.strip import strip
 from distilled.errors import Problem
 from distilled.formats.sets import MEDIA_TYPES
 from distilled.formats.sheet import SheetTooLarge, contact_sheet
 from registry import artifacts
-from registry.models import Artifact
 
 router = APIRouter(prefix="/v1/artifacts/{artifact}", tags=["samples"])
 
@@ -110,9 +109,9 @@ def download(
 
     The same query gives the same bytes, to be resumed and cached. A larger `ipc` has the images of a smaller one.
     """
-    found, chosen, numbers = _stored(session, service, artifact, classes=classes, ipc=ipc)
-    drawn = draw(service, found, classes=chosen, numbers=numbers)
-    return respond(request, as_content(drawn, format=format, stem=f"{found.id}-ipc{max(numbers)}"))
+    found = artifacts.get(session, artifact)
+    chosen = class_indices(classes, names=found.header["classes"])
+    return respond(request, export(service, found, format=format, ipc=ipc, classes=chosen))
 
 
 @router.head("/preview.png", response_class=Response, responses=PICTURE | PARTIAL)
@@ -139,8 +138,9 @@ def preview(
     if between is None:
         if rows is not None:
             raise InvalidRequest.at("/query/rows", "goes with `mix`; without it a row is a class: choose by `classes`")
-        found, chosen, numbers = _stored(session, service, artifact, classes=classes, ipc=None, unheld=columns)
-        shown = [min(number, columns) for number in numbers]
+        found = artifacts.get(session, artifact)
+        chosen = class_indices(classes, names=found.header["classes"])
+        shown = [min(held(service, found) or columns, columns)] * len(chosen)
         drawn = draw(service, found, classes=chosen, numbers=shown)
         pictures = np.split(drawn.images.astype(np.uint8), np.cumsum(shown)[:-1])
     else:
@@ -156,24 +156,3 @@ def preview(
     digest = hashlib.sha256(sheet).hexdigest()
     content = Content.of(sheet, digest=digest, media_type="image/png", filename=f"{found.id}.png")
     return respond(request, content, disposition="inline")
-
-
-def _stored(
-    session: Session,
-    service: Service,
-    name: str,
-    *,
-    classes: list[str] | None,
-    ipc: int | None,
-    unheld: int | None = None,
-) -> tuple[Artifact, list[int], list[int]]:
-    """An artifact, the classes chosen of it, and how many images of each are taken in stored order.
-
-    Without `ipc` all that a fixed set holds; of what holds none, `unheld` images, or as many as its budget says.
-    """
-    found = artifacts.get(session, name)
-    chosen = class_indices(classes, names=found.header["classes"])
-    number = held(service, found)
-    if ipc is None and number is None:
-        ipc = unheld or found.ipc
-    return found, chosen, per_class(Amount(ipc=ipc), found, classes=len(chosen), held=number)

@@ -26,6 +26,7 @@ class DownloadFormat(StrEnum):
     SAFETENSORS = "safetensors"  #: arrays `images`, `labels`, `soft_labels`
     NPZ = "npz"  #: MedMNIST's keys
     PNG = "png"  #: a zip in ImageFolder layout
+    PARQUET = "parquet"  #: the Hugging Face convention: `image`, `label`, `soft_label`
 
 
 class Dtype(StrEnum):

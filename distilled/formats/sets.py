@@ -1,7 +1,7 @@
 """A synthetic set as a file: one value in, the same bytes out, whatever the machine, the clock or the hash seed.
 
 Each format is one function `SyntheticSet -> bytes`, loaded when it is asked for, so that a reader of safetensors needs
-neither Pillow nor any later format's library.
+neither Pillow nor pyarrow.
 """
 # Shapes: N images, H height, W width, C channels, K classes.
 
@@ -15,12 +15,13 @@ from numpy.typing import NDArray
 
 from distilled.errors import InvalidInput, Problem
 
-# name -> where its encoder lives; a new format is a line here and one in MEDIA_TYPES.
+# name -> where its encoder lives; a new format is a line here, one in MEDIA_TYPES and one in SUFFIXES.
 FORMATS = {
     "safetensors": "distilled.formats.arrays:safetensors_file",
     "npz": "distilled.formats.arrays:npz_file",
     "png": "distilled.formats.folder:png_zip",
     "json": "distilled.formats.arrays:json_file",
+    "parquet": "distilled.formats.parquet:parquet_file",
 }
 
 MEDIA_TYPES = {
@@ -28,9 +29,10 @@ MEDIA_TYPES = {
     "npz": "application/x-npz",
     "png": "application/zip",
     "json": "application/json",
+    "parquet": "application/vnd.apache.parquet",
 }
 
-SUFFIXES = {"safetensors": ".safetensors", "npz": ".npz", "png": ".zip", "json": ".json"}
+SUFFIXES = {"safetensors": ".safetensors", "npz": ".npz", "png": ".zip", "json": ".json", "parquet": ".parquet"}
 
 
 class UnsuitableSet(InvalidInput):

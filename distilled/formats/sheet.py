@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from distilled.errors import InvalidInput, Problem
-from distilled.formats.folder import png
+from distilled.formats.pictures import png
 
 _GAP = 2  # pixels of the sheet between images and around them
 _WHITE = 255
