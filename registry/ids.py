@@ -8,8 +8,17 @@ import secrets
 import time
 from uuid import UUID
 
-KINDS = {"job": "job", "artifact": "art", "dataset": "ds", "evaluation": "eval"}
-ID_PATTERN = re.compile(r"(?:job|art|ds|eval)_[0-9a-f]{32}")
+KINDS = {
+    "job": "job",
+    "artifact": "art",
+    "dataset": "ds",
+    "evaluation": "eval",
+    "upload": "up",
+    "validation": "val",
+    "move": "move",
+    "message": "msg",
+}
+ID_PATTERN = re.compile(rf"(?:{'|'.join(KINDS.values())})_[0-9a-f]{{32}}")
 
 
 def new_id(kind: str) -> str:

@@ -31,7 +31,7 @@ DELETED = "deleted_at IS NOT NULL"
 
 
 class State(StrEnum):
-    """Where a job or an evaluation is in its life (an evaluation is never cancelled)."""
+    """Where a job, an evaluation or a validation is in its life (only jobs are ever cancelled)."""
 
     QUEUED = "queued"  #: waits for a worker
     RUNNING = "running"  #: a worker holds its lease
@@ -42,6 +42,23 @@ class State(StrEnum):
 
 LIVING = (State.QUEUED, State.RUNNING)
 ENDED = (State.SUCCEEDED, State.FAILED, State.CANCELLED)
+
+
+class DatasetState(StrEnum):
+    """Whether an uploaded dataset can be used."""
+
+    VALIDATING = "validating"  #: a worker looks at what was sent, or is about to
+    READY = "ready"  #: it can be distilled from
+    REFUSED = "refused"  #: it cannot be used, and its report says why
+
+
+class MessageState(StrEnum):
+    """Where a webhook's message is in its life."""
+
+    WAITING = "waiting"  #: its job has not ended
+    PENDING = "pending"  #: it is to be sent, for the first time or again
+    DELIVERED = "delivered"  #: its receiver has answered with 2xx
+    GIVEN_UP = "given_up"  #: it was sent as often as it may be, or its receiver wants no more
 
 
 class EventKind(StrEnum):
@@ -101,12 +118,14 @@ class Base(DeclarativeBase):
         Json: JSON(none_as_null=True),
         list[Any]: JSON(none_as_null=True),
         State: _words(State),
+        DatasetState: _words(DatasetState),
         EventKind: _words(EventKind),
+        MessageState: _words(MessageState),
     }
 
 
 class Leased:
-    """What a job and an evaluation share: someone holds it for a while, and loses it when silent for too long."""
+    """What a job, an evaluation and a validation share: someone holds it for a while, and loses it when silent for too long."""
 
     state: Mapped[State] = mapped_column(default=State.QUEUED)
     priority: Mapped[int] = mapped_column(default=0)  # higher first
@@ -267,19 +286,91 @@ class Alias(Base):
     updated_at: Mapped[datetime] = mapped_column(default=utc_now, onupdate=utc_now)
 
 
+class AliasMove(Base):
+    """One line in a name's history: whence and whither. It outlives the name, and the artifacts that it names."""
+
+    __tablename__ = "alias_moves"
+    __table_args__ = (Index(None, "name", "id"),)
+
+    id: Mapped[str] = mapped_column(String(40), primary_key=True)
+    name: Mapped[str] = mapped_column(String(96))
+    from_artifact_id: Mapped[str | None] = mapped_column(String(40))  # None: there was no such name
+    to_artifact_id: Mapped[str | None] = mapped_column(String(40))  # None: the name was taken away
+    request_id: Mapped[str] = mapped_column(String(128), default="")
+    key_id: Mapped[str | None] = mapped_column(String(64))  # of the key that moved it, where keys have ids
+    created_at: Mapped[datetime] = mapped_column(default=utc_now)
+
+
+class WebhookMessage(Base):
+    """What is told at an address when a job ends: written with the job's end, sent after it until it has arrived."""
+
+    __tablename__ = "webhook_messages"
+    __table_args__ = (Index(None, "job_id", "id"), Index(None, "state", "next_at"))
+
+    id: Mapped[str] = mapped_column(String(40), primary_key=True)  # the same at every attempt
+    job_id: Mapped[str] = mapped_column(ForeignKey("jobs.id", ondelete="CASCADE"))
+    url: Mapped[str] = mapped_column(String(2048))
+    state: Mapped[MessageState] = mapped_column(default=MessageState.WAITING)
+    body: Mapped[Json | None]  # what is sent; None while the job lives
+    attempts: Mapped[int] = mapped_column(default=0)  # how often sending has begun
+    next_at: Mapped[float | None]  # epoch seconds by the database's clock; None: not to be sent
+    status: Mapped[int | None]  # HTTP status of the last answer
+    error: Mapped[str | None] = mapped_column(String(500))  # why the last attempt failed
+    created_at: Mapped[datetime] = mapped_column(default=utc_now)
+    ended_at: Mapped[datetime | None]  # when it was delivered or given up
+
+
 class Dataset(Base):
-    """A registered dataset: facts here, its npz in the store under `blob_digest`."""
+    """A registered dataset: facts here, its npz in the store under `blob_digest` once it is ready."""
 
     __tablename__ = "datasets"
 
     id: Mapped[str] = mapped_column(String(40), primary_key=True)
     name: Mapped[str] = mapped_column(String(96))  # as it was written
     key: Mapped[str] = mapped_column(String(96), unique=True)  # in lower case: names differ by more than case
-    digest: Mapped[str] = mapped_column(String(64))  # of the arrays
-    blob_digest: Mapped[str] = mapped_column(String(64))  # of the file
-    num_bytes: Mapped[int] = mapped_column(BigInteger)
-    facts: Mapped[Json]  # distilled.npz.NpzFacts.to_json, and the licence
+    state: Mapped[DatasetState] = mapped_column(default=DatasetState.READY)
+    digest: Mapped[str | None] = mapped_column(String(64))  # of the arrays; None until it is ready
+    blob_digest: Mapped[str | None] = mapped_column(String(64))  # of the npz; None until it is ready
+    num_bytes: Mapped[int] = mapped_column(BigInteger)  # of the npz; of what was sent until it is ready
+    facts: Mapped[Json]  # the licence, and distilled.npz.NpzFacts.to_json once it is ready
+    report: Mapped[Json | None]  # what validation found, as `distilled.report` has it
     created_at: Mapped[datetime] = mapped_column(default=utc_now)
+
+
+class Upload(Base):
+    """A file on its way in pieces. They lie in the store until it has become a dataset, or for too long."""
+
+    __tablename__ = "uploads"
+
+    id: Mapped[str] = mapped_column(String(40), primary_key=True)
+    length: Mapped[int] = mapped_column(BigInteger)  # bytes of the whole file
+    offset: Mapped[int] = mapped_column(BigInteger, default=0)  # bytes that are in the store
+    told: Mapped[str] = mapped_column(String(4096), default="")  # Upload-Metadata as the client wrote it
+    expires: Mapped[float] = mapped_column(index=True)  # epoch seconds by the database's clock
+    created_at: Mapped[datetime] = mapped_column(default=utc_now)
+
+
+class UploadPart(Base):
+    """A piece of an upload: an object in the store. All but the last one are of one size."""
+
+    __tablename__ = "upload_parts"
+
+    upload_id: Mapped[str] = mapped_column(ForeignKey("uploads.id", ondelete="CASCADE"), primary_key=True)
+    number: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)  # from 0
+    key: Mapped[str] = mapped_column(String(128))  # of a named object
+    num_bytes: Mapped[int] = mapped_column(BigInteger)
+
+
+class Validation(Leased, Base):
+    """A look at what was sent for a dataset, on its way to the npz that workers read."""
+
+    __tablename__ = "validations"
+    __table_args__ = (Index(None, "state", "priority", "id"), Index(None, "state", "lease_until"))
+
+    id: Mapped[str] = mapped_column(String(40), primary_key=True)
+    dataset_id: Mapped[str] = mapped_column(ForeignKey("datasets.id", ondelete="CASCADE"), unique=True)
+    upload_id: Mapped[str | None] = mapped_column(ForeignKey("uploads.id", ondelete="SET NULL"), index=True)
+    kind: Mapped[str] = mapped_column(String(16))  # distilled.kinds.Kind
 
 
 class Blob(Base):
