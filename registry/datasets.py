@@ -2,39 +2,89 @@
 
 from collections.abc import Sequence
 
+from sqlalchemy import delete as sql_delete
 from sqlalchemy import func, select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
-from registry import blobs, errors
+from registry import blobs, errors, uploads
 from registry.ids import new_id
-from registry.models import LIVING, Artifact, Dataset, Job, Json
+from registry.models import LIVING, Artifact, Dataset, DatasetState, Job, Json, Validation
 from registry.names import checked_name
 
 
-def register(session: Session, *, name: str, digest: str, blob_digest: str, num_bytes: int, facts: Json) -> Dataset:
+def register(
+    session: Session,
+    *,
+    name: str,
+    digest: str,
+    blob_digest: str,
+    num_bytes: int,
+    facts: Json,
+    report: Json | None = None,
+) -> Dataset:
     """Record a dataset whose file lies in the store under `blob_digest`. Names that differ by case alone are the same.
 
     `digest` is that of the arrays; `facts` is `NpzFacts.to_json` with the licence. Raises InvalidName, NameTaken.
     """
-    checked_name(name)
     blobs.record(session, blob_digest, num_bytes=num_bytes)
-    dataset = Dataset(
-        id=new_id("dataset"),
-        name=name,
-        key=name.lower(),
-        digest=digest,
-        blob_digest=blob_digest,
-        num_bytes=num_bytes,
-        facts=facts,
+    made = Dataset(digest=digest, blob_digest=blob_digest, num_bytes=num_bytes, facts=facts, report=report)
+    return _named(session, made, name)
+
+
+def await_validation(
+    session: Session, *, name: str, kind: str, upload_id: str, licence: str | None, request_id: str
+) -> tuple[Dataset, str]:
+    """Record a dataset that a worker is to make from a whole upload, and the id of the validation to wake for.
+
+    Raises NotFound for the upload, OffsetMoved where it is not whole, InUse, InvalidName, NameTaken.
+    """
+    upload = uploads.get(session, upload_id)
+    if upload.offset < upload.length:
+        raise errors.OffsetMoved(
+            f"Upload {upload_id} has {upload.offset} of {upload.length} bytes; send the rest before it is used."
+        )
+    uploads.check_free(session, upload_id)
+    made = Dataset(state=DatasetState.VALIDATING, num_bytes=upload.length, facts={"licence": licence})
+    dataset = _named(session, made, name)
+    validation = Validation(
+        id=new_id("validation"), dataset_id=dataset.id, upload_id=upload_id, kind=kind, request_id=request_id
     )
+    session.add(validation)
+    session.flush()
+    return dataset, validation.id
+
+
+def check_free(session: Session, name: str) -> None:
+    """Raises NameTaken where a dataset has this name that is not refused; `register` looks again."""
+    state = session.scalar(select(Dataset.state).where(Dataset.key == name.lower()))
+    if state is not None and state is not DatasetState.REFUSED:
+        raise _taken(name)
+
+
+def progress(session: Session, dataset_ids: Sequence[str]) -> dict[str, float]:
+    """How far the validations of these datasets are, 0..1, for those that have one."""
+    asked = select(Validation.dataset_id, Validation.progress).where(Validation.dataset_id.in_(dataset_ids))
+    return {dataset_id: done for dataset_id, done in session.execute(asked).tuples()}
+
+
+def _named(session: Session, made: Dataset, name: str) -> Dataset:
+    """Insert it under a name. A dataset that was refused gives up its name: it holds nothing."""
+    checked_name(name)
+    made.id, made.name, made.key = new_id("dataset"), name, name.lower()
+    refused = (Dataset.key == made.key) & (Dataset.state == DatasetState.REFUSED)
+    session.execute(sql_delete(Dataset).where(refused))
     try:
         with session.begin_nested():
-            session.add(dataset)
+            session.add(made)
             session.flush()
     except IntegrityError as error:
-        raise errors.NameTaken(f"A dataset named {name!r} is registered already; choose another name.") from error
-    return dataset
+        raise _taken(name) from error
+    return made
+
+
+def _taken(name: str) -> errors.NameTaken:
+    return errors.NameTaken(f"A dataset named {name!r} is registered already; choose another name.")
 
 
 def find(session: Session) -> Sequence[Dataset]:

@@ -7,8 +7,10 @@
     + JobAlive
     + NameTaken
     + InUse
+    + OffsetMoved
     + IdempotencyInFlight
   - IdempotencyMismatch
+  - TooManyUploads
   - InvalidName
   - InvalidQuery
     + InvalidCursor
@@ -60,12 +62,20 @@ class InUse(Conflict):
     """Something else still names this; delete or move that first."""
 
 
+class OffsetMoved(Conflict):
+    """The upload goes on elsewhere than at this Upload-Offset; ask with HEAD where, and send from there."""
+
+
 class IdempotencyInFlight(Conflict):
     """A request with this Idempotency-Key is still being worked on; ask again in a few seconds."""
 
 
 class IdempotencyMismatch(RegistryError):
     """This Idempotency-Key was used with another body; use a fresh key for a different request."""
+
+
+class TooManyUploads(RegistryError):
+    """Too many uploads are open; finish or delete one of them, or wait until one has expired."""
 
 
 class InvalidName(RegistryError):

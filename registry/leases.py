@@ -1,4 +1,4 @@
-"""Holding a row for a while: the part of their lives that jobs and evaluations share.
+"""Holding a row for a while: the part of their lives that jobs, evaluations and validations share.
 
 A claim is one conditional UPDATE; it returns `attempt`, the fencing token, and every later write of the holder says
 `WHERE attempt = mine`. Who was silent for longer than the lease writes nothing any more, however late it wakes up.
@@ -14,9 +14,9 @@ from sqlalchemy.orm import Session
 
 from registry import workers
 from registry.clock import database_now
-from registry.models import Evaluation, Job, State
+from registry.models import Evaluation, Job, State, Validation
 
-Held = TypeVar("Held", Job, Evaluation)
+Held = TypeVar("Held", Job, Evaluation, Validation)
 
 
 class Beat(Enum):

@@ -125,7 +125,7 @@ class Base(DeclarativeBase):
 
 
 class Leased:
-    """What a job, an evaluation and a validation share: someone holds it for a while, and loses it when silent for too long."""
+    """What jobs, evaluations and validations share: someone holds it for a while, and loses it when silent too long."""
 
     state: Mapped[State] = mapped_column(default=State.QUEUED)
     priority: Mapped[int] = mapped_column(default=0)  # higher first

@@ -13,8 +13,11 @@ from registry.settings import Settings
 
 DISTILL_TASK = "workers.distill_job"
 EVALUATE_TASK = "workers.evaluate_artifact"
+VALIDATE_TASK = "workers.validate_upload"
 DISTILL_QUEUE = "distill"
 EVALUATE_QUEUE = "evaluate"
+VALIDATE_QUEUE = "validate"
+QUEUES = {DISTILL_TASK: DISTILL_QUEUE, EVALUATE_TASK: EVALUATE_QUEUE, VALIDATE_TASK: VALIDATE_QUEUE}
 #: What a broker raises that takes no message. ValueError: the folder broker found a file half written, so no JSON.
 _BROKEN = (KombuError, OSError, ValueError)
 
@@ -28,6 +31,10 @@ class Waker(Protocol):
 
     def wake_evaluation(self, evaluation_id: str) -> None:
         """Tell some worker that this evaluation is queued. Raises QueueDown."""
+        ...
+
+    def wake_validation(self, validation_id: str) -> None:
+        """Tell some worker that this validation is queued. Raises QueueDown."""
         ...
 
 
@@ -49,6 +56,10 @@ class Queue:
     def wake_evaluation(self, evaluation_id: str) -> None:
         """Tell some worker that this evaluation is queued. Raises QueueDown."""
         self._send(EVALUATE_TASK, evaluation_id)
+
+    def wake_validation(self, validation_id: str) -> None:
+        """Tell some worker that this validation is queued. Raises QueueDown."""
+        self._send(VALIDATE_TASK, validation_id)
 
     def ping(self, *, timeout_seconds: float = 2.0) -> None:
         """Connect to the broker. Raises QueueDown."""
@@ -103,8 +114,8 @@ def celery_config(settings: Settings) -> dict[str, Any]:
         "task_ignore_result": True,
         "task_track_started": False,
         "task_acks_late": False,
-        "task_routes": {DISTILL_TASK: {"queue": DISTILL_QUEUE}, EVALUATE_TASK: {"queue": EVALUATE_QUEUE}},
-        "task_queues": {name: {"exchange": name, "routing_key": name} for name in (DISTILL_QUEUE, EVALUATE_QUEUE)},
+        "task_routes": {task: {"queue": name} for task, name in QUEUES.items()},
+        "task_queues": {name: {"exchange": name, "routing_key": name} for name in QUEUES.values()},
         "task_default_queue": DISTILL_QUEUE,
         "worker_pool": "prefork",
         "worker_pool_start_method": "spawn",  # a forked child cannot use CUDA

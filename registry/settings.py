@@ -40,6 +40,8 @@ class Settings(BaseSettings):
     rewake_seconds: float = Field(default=30.0, gt=0, description="a queued job is woken again after so long")
     max_attempts: int = Field(default=3, ge=1, description="workers that a job may lose before it is failed")
     max_upload_bytes: int = Field(default=4 * 1024**3, ge=1, description="largest dataset upload, in bytes")
+    max_open_uploads: int = Field(default=16, ge=1, description="resumable uploads that may be open at once")
+    upload_hours: float = Field(default=24.0, gt=0, description="an upload that gets no bytes for so long is removed")
     idempotency_hours: float = Field(default=24.0, gt=0, description="how long an Idempotency-Key is remembered")
 
     @property

@@ -16,6 +16,7 @@ class MemoryQueue:
     def __init__(self) -> None:
         self.jobs: list[str] = []
         self.evaluations: list[str] = []
+        self.validations: list[str] = []
         self.down = False
 
     def wake_job(self, job_id: str) -> None:
@@ -28,15 +29,21 @@ class MemoryQueue:
         self._check()
         self.evaluations.append(evaluation_id)
 
+    def wake_validation(self, validation_id: str) -> None:
+        """Remember the wake-up, or raise QueueDown."""
+        self._check()
+        self.validations.append(validation_id)
+
     def ping(self, *, timeout_seconds: float = 2.0) -> None:
         """Raise QueueDown while down."""
         self._check()
 
     def purge(self) -> int:
         """Forget the wake-ups and return how many there were."""
-        dropped = len(self.jobs) + len(self.evaluations)
-        self.jobs.clear()
-        self.evaluations.clear()
+        remembered = (self.jobs, self.evaluations, self.validations)
+        dropped = sum(len(ids) for ids in remembered)
+        for ids in remembered:
+            ids.clear()
         return dropped
 
     def close(self) -> None:

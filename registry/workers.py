@@ -6,10 +6,12 @@ from sqlalchemy import delete, func, select, update
 from sqlalchemy.orm import Session
 
 from registry.clock import database_now
-from registry.models import Evaluation, Job, State, Worker
+from registry.models import Evaluation, Job, State, Validation, Worker
 
 LIVE_SECONDS = 60.0
 FORGET_SECONDS = 24 * 3600.0
+#: All that a worker may hold.
+HELD = (Job, Evaluation, Validation)
 
 
 def beat_worker(session: Session, *, worker: str, device: str, hostname: str, pid: int) -> None:
@@ -37,9 +39,9 @@ def forget_worker(session: Session, *, worker: str) -> None:
 
 
 def in_hand(session: Session, *, worker: str) -> list[str]:
-    """The ids of the jobs and evaluations this worker holds."""
+    """The ids of the jobs, evaluations and validations this worker holds."""
     held: list[str] = []
-    for model in (Job, Evaluation):
+    for model in HELD:
         held += session.scalars(
             select(model.id).where(model.state == State.RUNNING, model.worker == worker).order_by(model.id)
         )
@@ -51,7 +53,7 @@ def count_idle(session: Session) -> int:
     live = select(func.count()).select_from(Worker).where(Worker.heartbeat >= database_now() - LIVE_SECONDS)
     busy = sum(
         session.scalar(select(func.count()).select_from(model).where(model.state == State.RUNNING)) or 0
-        for model in (Job, Evaluation)
+        for model in HELD
     )
     return max(0, (session.scalar(live) or 0) - busy)
 
@@ -60,10 +62,10 @@ def lost_children(session: Session, *, worker: str, alive_pids: Collection[int])
     """End at once the leases that this worker's dead children hold; the next sweep queues what they had.
 
     The worker's main process calls it with the pids of its living children: it knows of a death long before the lease
-    runs out. Returns the ids of the jobs and evaluations concerned.
+    runs out. Returns the ids of what they held.
     """
     lost: list[str] = []
-    for model in (Job, Evaluation):
+    for model in HELD:
         dead = model.worker_pid.is_not(None) & model.worker_pid.not_in(alive_pids)
         ended = update(model).where(model.state == State.RUNNING, model.worker == worker, dead)
         lost += session.scalars(

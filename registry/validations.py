@@ -1,0 +1,162 @@
+"""The life of a validation: that of an evaluation, and its end is that of its dataset's waiting."""
+
+from dataclasses import dataclass
+
+from sqlalchemy import update
+from sqlalchemy.orm import Session
+
+from registry import blobs, errors, leases
+from registry.clock import database_now, utc_now
+from registry.leases import Beat, Swept, mine
+from registry.models import Dataset, DatasetState, Json, State, Validation
+
+WORKER_LOST = {
+    **leases.WORKER_LOST,
+    "detail": "Every worker that looked at the file stopped giving signs of life: killed, out of memory, or cut off "
+    "from the database. Look at the workers' logs and at the size of the images, then send it again.",
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class ValidationClaim:
+    """What the holder of a validation needs. kind: of `distilled.kinds.Kind`. num_bytes: of what was sent."""
+
+    validation_id: str
+    attempt: int
+    dataset: str
+    upload_id: str | None
+    kind: str
+    num_bytes: int
+    request_id: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Accepted:
+    """What a dataset is once it is ready. The blob lies in the store; facts are `NpzFacts.to_json`."""
+
+    digest: str
+    blob_digest: str
+    num_bytes: int
+    facts: Json
+
+
+def get(session: Session, validation_id: str) -> Validation:
+    """The validation with this id; raises NotFound."""
+    validation = session.get(Validation, validation_id, populate_existing=True)
+    if validation is None:
+        raise errors.NotFound(f"There is no validation {validation_id!r}; its dataset may have been deleted.")
+    return validation
+
+
+def claim_next(
+    session: Session,
+    *,
+    worker: str,
+    device: str,
+    lease_seconds: float,
+    worker_pid: int | None = None,
+    prefer: str | None = None,
+) -> ValidationClaim | None:
+    """Take the preferred queued validation, else the oldest. None: nothing is queued any more."""
+    next_id = leases.next_queued(session, Validation, prefer=prefer)
+    if next_id is None:
+        return None
+    values = leases.taking(Validation, worker=worker, worker_pid=worker_pid, device=device, lease_seconds=lease_seconds)
+    queued = (Validation.id == next_id) & (Validation.state == State.QUEUED)
+    taken = update(Validation).where(queued).values(**values, started_at=utc_now()).returning(Validation.id)
+    if session.scalar(taken, execution_options={"synchronize_session": False}) is None:
+        return None
+    validation = get(session, next_id)
+    dataset = session.get_one(Dataset, validation.dataset_id)
+    return ValidationClaim(
+        validation_id=validation.id,
+        attempt=validation.attempt,
+        dataset=dataset.name,
+        upload_id=validation.upload_id,
+        kind=validation.kind,
+        num_bytes=dataset.num_bytes,
+        request_id=validation.request_id,
+    )
+
+
+def beat(
+    session: Session, validation_id: str, *, attempt: int, lease_seconds: float, progress: float | None = None
+) -> Beat:
+    """Renew the lease and report progress 0..1. The answer is CONTINUE, or LOST, also where the dataset was deleted."""
+    now = database_now()
+    values: Json = {"heartbeat": now, "lease_until": now + lease_seconds}
+    if progress is not None:
+        values["progress"] = progress
+    return Beat.CONTINUE if _write(session, validation_id, attempt=attempt, values=values) else Beat.LOST
+
+
+def accept(session: Session, validation_id: str, *, attempt: int, accepted: Accepted, report: Json) -> bool:
+    """The dataset is ready from now on. False: no longer yours."""
+    if not _end(session, validation_id, attempt=attempt, state=State.SUCCEEDED):
+        return False
+    blobs.record(session, accepted.blob_digest, num_bytes=accepted.num_bytes)
+    dataset = _dataset(session, validation_id)
+    dataset.state, dataset.report = DatasetState.READY, report
+    dataset.digest, dataset.blob_digest = accepted.digest, accepted.blob_digest
+    dataset.num_bytes, dataset.facts = accepted.num_bytes, {**dataset.facts, **accepted.facts}
+    session.flush()
+    return True
+
+
+def refuse(session: Session, validation_id: str, *, attempt: int, report: Json) -> bool:
+    """The file cannot be used, and the report says why. False: no longer yours."""
+    if not _end(session, validation_id, attempt=attempt, state=State.FAILED, error=report.get("error")):
+        return False
+    _set_refused(session, validation_id, report)
+    return True
+
+
+def release(session: Session, validation_id: str, *, attempt: int) -> bool:
+    """Give the validation back unfinished, without counting a loss. False: no longer yours."""
+    values: Json = {"state": State.QUEUED, "woken_at": None, "progress": 0.0, **leases.letting_go()}
+    return _write(session, validation_id, attempt=attempt, values=values)
+
+
+def sweep(session: Session, *, max_attempts: int, rewake_seconds: float) -> Swept:
+    """Queue again what a silent worker held, or refuse it at the `max_attempts`-th loss; name what to wake."""
+    requeued: list[str] = []
+    failed: list[str] = []
+    for validation in leases.run_out(session, Validation):
+        validation.lost += 1
+        validation.lease_until = validation.heartbeat = validation.worker_pid = None
+        if validation.lost >= max_attempts:
+            validation.state, validation.error, validation.ended_at = State.FAILED, WORKER_LOST, utc_now()
+            _set_refused(session, validation.id, {"error": WORKER_LOST})
+            failed.append(validation.id)
+        else:
+            validation.state, validation.woken_at, validation.progress = State.QUEUED, None, 0.0
+            requeued.append(validation.id)
+    session.flush()
+    wake = leases.to_wake(session, Validation, rewake_seconds=rewake_seconds)
+    return Swept(requeued=requeued, failed=failed, cancelled=[], wake=wake)
+
+
+def woken(session: Session, validation_id: str) -> None:
+    """Note that a wake-up for this validation was sent now."""
+    leases.woken(session, Validation, [validation_id])
+
+
+def _dataset(session: Session, validation_id: str) -> Dataset:
+    return session.get_one(Dataset, get(session, validation_id).dataset_id, populate_existing=True)
+
+
+def _set_refused(session: Session, validation_id: str, report: Json) -> None:
+    dataset = _dataset(session, validation_id)
+    dataset.state, dataset.report = DatasetState.REFUSED, report
+    session.flush()
+
+
+def _end(session: Session, validation_id: str, *, attempt: int, state: State, error: Json | None = None) -> bool:
+    values: Json = {"state": state, "error": error, "progress": 1.0, "ended_at": utc_now(), **leases.letting_go()}
+    return _write(session, validation_id, attempt=attempt, values=values)
+
+
+def _write(session: Session, validation_id: str, *, attempt: int, values: Json) -> bool:
+    held = (Validation.id == validation_id) & mine(Validation, attempt=attempt)
+    changed = update(Validation).where(held).values(**values).returning(Validation.id)
+    return session.scalar(changed, execution_options={"synchronize_session": False}) is not None
