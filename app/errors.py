@@ -9,6 +9,7 @@
   - Unreadable
   - MethodNotAllowed
   - RangeNotSatisfiable
+  - PreconditionFailed
   - InsecureBinding         at start only
 """
 
@@ -82,6 +83,10 @@ class RangeNotSatisfiable(AppError):
         super().__init__(f"the content has {size} bytes and the range lies outside them; ask for a part of them")
 
 
+class PreconditionFailed(AppError):
+    """What the request was meant for has changed since it was read; read it again, then decide."""
+
+
 class Unreadable(AppError):
     """The request cannot be read: it is cut short, or no valid HTTP, UTF-8 or JSON; send it again."""
 
@@ -120,6 +125,7 @@ KINDS: dict[type[Exception], Kind] = {
     Unauthorised: Kind(slug="unauthorised", title="The key is missing or wrong", status=401),
     Misdirected: Kind(slug="misdirected", title="The service is not called so", status=421),
     ForeignOrigin: Kind(slug="foreign-origin", title="A page of another origin asked", status=403),
+    PreconditionFailed: Kind(slug="precondition-failed", title="It has changed since it was read", status=412),
     BodyTooLarge: Kind(slug="body-too-large", title="The body is too large", status=413),
     Unreadable: Kind(slug="unreadable", title="The request cannot be read", status=400),
     ClientDisconnect: Kind(slug="unreadable", title="The request cannot be read", status=400),

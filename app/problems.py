@@ -76,6 +76,7 @@ _SAID = {
     403: "The request is not allowed",
     404: "Nothing is here under this name",
     409: "The state of what is there does not allow this",
+    412: "It has changed since it was read",
     413: "The body is larger than this service takes",
     416: "The range lies outside the content",
     422: "Fields are wrong; each is named with its fix",
