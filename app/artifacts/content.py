@@ -22,7 +22,7 @@ class Content:
     """Bytes to be served.
 
     digest: sha256 hex of all of them. read(start, end): chunks of the bytes [start, end). filename: under which a
-    browser saves them.
+    browser saves them. tag: the ETag, where clients know the bytes by another name than their digest.
     """
 
     digest: str
@@ -30,6 +30,7 @@ class Content:
     media_type: str
     filename: str
     read: Callable[[int, int], Iterable[bytes]]
+    tag: str | None = None
 
     @classmethod
     def of(cls, content: bytes, *, digest: str, media_type: str, filename: str) -> "Content":
@@ -49,7 +50,7 @@ def respond(request: Request, content: Content, *, disposition: str = "attachmen
 
     One range is served; of a request for several the whole content is sent, as RFC 9110 allows.
     """
-    etag = f'"{content.digest}"'
+    etag = f'"{content.tag or content.digest}"'
     headers = {
         "ETag": etag,
         "Cache-Control": cache,
