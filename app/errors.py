@@ -9,6 +9,7 @@
   - Unreadable
   - MethodNotAllowed
   - RangeNotSatisfiable
+  - HubNotFound             what a Hugging Face client asks for is not here: RepoNotFound, RevisionNotFound, EntryNotFound
   - PreconditionFailed
   - InsecureBinding         at start only
 """
@@ -87,6 +88,29 @@ class PreconditionFailed(AppError):
     """What the request was meant for has changed since it was read; read it again, then decide."""
 
 
+class HubNotFound(AppError):
+    """Nothing is here under this name: told as clients of the Hugging Face Hub know it, by the class's own name.
+
+    commit: of the repository that was found; with it they remember that the file is not there.
+    """
+
+    def __init__(self, message: str, *, commit: str | None = None) -> None:
+        self.headers = {"X-Error-Code": type(self).__name__, **({"X-Repo-Commit": commit} if commit else {})}
+        super().__init__(message)
+
+
+class RepoNotFound(HubNotFound):
+    """There is no such repository."""
+
+
+class RevisionNotFound(HubNotFound):
+    """The repository has no such revision."""
+
+
+class EntryNotFound(HubNotFound):
+    """The revision has no such file or folder."""
+
+
 class Unreadable(AppError):
     """The request cannot be read: it is cut short, or no valid HTTP, UTF-8 or JSON; send it again."""
 
@@ -130,6 +154,7 @@ KINDS: dict[type[Exception], Kind] = {
     Unreadable: Kind(slug="unreadable", title="The request cannot be read", status=400),
     ClientDisconnect: Kind(slug="unreadable", title="The request cannot be read", status=400),
     MethodNotAllowed: Kind(slug="method-not-allowed", title="This is not done here", status=405),
+    HubNotFound: NOT_FOUND,
     RangeNotSatisfiable: Kind(slug="range-not-satisfiable", title="The range lies outside the content", status=416),
     distilled_errors.RecipeError: Kind(slug="invalid-recipe", title="The recipe has faults", status=422),
     distilled_errors.UploadError: Kind(slug="invalid-upload", title="The file is no data set we can read", status=422),
