@@ -90,8 +90,11 @@ def delete(session: Session, artifact_id: str) -> Artifact:
 
 
 def restore(session: Session, artifact_id: str) -> Artifact:
-    """Take back a deletion. Raises NotFound when the artifact never was, or was purged."""
-    artifact = get(session, artifact_id, deleted=True)
+    """Take back a deletion; of one that was not deleted nothing changes. Raises NotFound for one that was swept."""
+    # Locked: of a restoration and a sweep at the same time one comes first, and the other sees what it has done.
+    artifact = session.get(Artifact, artifact_id, with_for_update=True, populate_existing=True)
+    if artifact is None:
+        raise errors.NotFound(f"There is no artifact {artifact_id!r}, or it has been swept for good; distil it again.")
     artifact.deleted_at = None
     session.flush()
     return artifact

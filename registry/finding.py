@@ -36,11 +36,14 @@ def find(
     max_bytes: int | None = None,
     alias: str | None = None,
     job: str | None = None,
+    deleted: bool = False,
     sort: Sort = Sort.CREATED_FALLING,
     limit: int = 50,
     cursor: str | None = None,
 ) -> Page[Artifact]:
     """A page of the artifacts that pass every filter given. Raises InvalidCursor, InvalidQuery.
+
+    deleted: those that were deleted and can be restored, in place of the others.
 
     `class_` is a class's name or index. `ratio` finds what a recipe with that ratio makes: its images per class are
     round(ratio × training images / classes), at least 1. With `network`, only artifacts evaluated on it are found, and
@@ -48,7 +51,8 @@ def find(
     """
     paging.checked_limit(limit)
     accuracy = _accuracy_on(network) if network is not None else Artifact.accuracy
-    query = select(Artifact, accuracy.label("shown_accuracy")).where(Artifact.deleted_at.is_(None))
+    there = Artifact.deleted_at.is_not(None) if deleted else Artifact.deleted_at.is_(None)
+    query = select(Artifact, accuracy.label("shown_accuracy")).where(there)
     plain: list[tuple[ColumnElement[bool], object]] = [
         (Artifact.dataset == (dataset or "").lower(), dataset),
         (Artifact.kind == kind, kind),

@@ -1,8 +1,9 @@
 """Aliases as they are sent and shown."""
 
 from datetime import datetime
+from enum import StrEnum
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, computed_field
 
 
 class AliasPut(BaseModel):
@@ -24,3 +25,33 @@ class AliasRead(BaseModel):
     artifact_id: str
     created_at: datetime
     updated_at: datetime
+
+
+class Action(StrEnum):
+    """What happened to a name."""
+
+    SET = "set"  #: it is new
+    MOVED = "moved"  #: it points elsewhere
+    DELETED = "deleted"  #: it was taken away
+
+
+class MoveRead(BaseModel):
+    """One move of a name. An artifact that it tells of may be gone by now."""
+
+    model_config = ConfigDict(from_attributes=True)
+
+    id: str
+    name: str
+    from_artifact_id: str | None = Field(description="where it pointed; null: there was no such name")
+    to_artifact_id: str | None = Field(description="where it points since; null: it was taken away")
+    at: datetime = Field(validation_alias="created_at")
+    request_id: str = Field(description="of the request that moved it; the log tells the rest")
+    key_id: str | None = Field(description="of the key that moved it; null while keys have no ids")
+
+    @computed_field
+    @property
+    def action(self) -> Action:
+        """What happened."""
+        if self.from_artifact_id is None:
+            return Action.SET
+        return Action.DELETED if self.to_artifact_id is None else Action.MOVED

@@ -12,6 +12,7 @@ from app.paging import Cursor, Limit, PageRead, link_next
 from app.problems import responses
 from registry import aliases, artifacts, evaluations
 from registry.artifacts import Sort
+from registry.ids import is_id
 
 router = APIRouter(prefix="/v1/artifacts", tags=["artifacts"])
 
@@ -42,6 +43,7 @@ def list_artifacts(  # noqa: PLR0917 -- a filter each; FastAPI passes them by na
     max_bytes: Annotated[int | None, Query(ge=0, le=2**63 - 1, description="size of the file, at most")] = None,
     alias: Annotated[str | None, Query(max_length=96, description="the one with this name")] = None,
     job: Annotated[str | None, Query(max_length=40, description="the one that this job made")] = None,
+    deleted: Annotated[bool, Query(description="those that were deleted and can be restored")] = False,
     sort: Annotated[
         Sort, Query(description="`-` is falling; what was never evaluated comes last")
     ] = Sort.CREATED_FALLING,
@@ -62,6 +64,7 @@ def list_artifacts(  # noqa: PLR0917 -- a filter each; FastAPI passes them by na
         max_bytes=max_bytes,
         alias=alias,
         job=job,
+        deleted=deleted,
         sort=sort,
         limit=limit,
         cursor=cursor,
@@ -98,3 +101,12 @@ def delete_artifact(artifact: ArtifactName, service: Service) -> None:
     """Hide an artifact. It can be restored until the sweep. Refused while an alias names it."""
     with service.writing() as session:
         artifacts.delete(session, artifacts.get(session, artifact).id)
+
+
+@router.post("/{artifact}/restore", responses=responses(404, 422, 503))
+def restore_artifact(artifact: ArtifactName, service: Service) -> ArtifactRead:
+    """Take back a deletion. One that was never deleted stays as it is; after the sweep there is nothing left: 404."""
+    with service.writing() as session:
+        if not is_id(artifact, kind="artifact"):  # only a living one has an alias
+            artifact = artifacts.get(session, artifact).id
+        return ArtifactRead.model_validate(artifacts.restore(session, artifact))

@@ -27,6 +27,7 @@ class ArtifactRead(BaseModel):
     accuracy_std: float | None
     job_id: str | None
     created_at: datetime
+    deleted_at: datetime | None = Field(description="when it was deleted; it can be restored until the sweep")
 
 
 class Normalisation(BaseModel):
