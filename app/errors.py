@@ -9,8 +9,11 @@
   - Unreadable
   - MethodNotAllowed
   - RangeNotSatisfiable
+  - TooManyStreams
   - HubNotFound             what a Hugging Face client asks for is not here: RepoNotFound, RevisionNotFound, EntryNotFound
   - PreconditionFailed
+  - UnsupportedMediaType
+  - UnsupportedTusVersion
   - InsecureBinding         at start only
 """
 
@@ -111,12 +114,28 @@ class EntryNotFound(HubNotFound):
     """The revision has no such file or folder."""
 
 
+class TooManyStreams(AppError):
+    """The service sends as many streams as it may at a time; close one, or ask again in a while."""
+
+    headers = MappingProxyType({"Retry-After": "10"})
+
+
 class Unreadable(AppError):
     """The request cannot be read: it is cut short, or no valid HTTP, UTF-8 or JSON; send it again."""
 
 
 class MethodNotAllowed(AppError):
     """The path knows other methods; the Allow header and /docs list them."""
+
+
+class UnsupportedMediaType(AppError):
+    """A piece of an upload is sent as `Content-Type: application/offset+octet-stream`."""
+
+
+class UnsupportedTusVersion(AppError):
+    """Uploads here speak version 1.0.0 of the tus protocol: send `Tus-Resumable: 1.0.0`."""
+
+    headers = MappingProxyType({"Tus-Version": "1.0.0"})
 
 
 class InsecureBinding(AppError):
@@ -156,6 +175,7 @@ KINDS: dict[type[Exception], Kind] = {
     MethodNotAllowed: Kind(slug="method-not-allowed", title="This is not done here", status=405),
     HubNotFound: NOT_FOUND,
     RangeNotSatisfiable: Kind(slug="range-not-satisfiable", title="The range lies outside the content", status=416),
+    TooManyStreams: Kind(slug="too-many-streams", title="Too many streams at a time", status=429),
     distilled_errors.RecipeError: Kind(slug="invalid-recipe", title="The recipe has faults", status=422),
     distilled_errors.UploadError: Kind(slug="invalid-upload", title="The file is no data set we can read", status=422),
     distilled_errors.InvalidInput: INVALID,
@@ -165,6 +185,10 @@ KINDS: dict[type[Exception], Kind] = {
     registry_errors.NotFound: NOT_FOUND,
     registry_errors.JobFinished: Kind(slug="job-finished", title="The job has ended", status=409),
     registry_errors.JobAlive: Kind(slug="job-alive", title="The job has not ended", status=409),
+    UnsupportedMediaType: Kind(slug="unsupported-media-type", title="This is not taken here in this form", status=415),
+    UnsupportedTusVersion: Kind(slug="unsupported-tus-version", title="Another version of tus is spoken", status=412),
+    registry_errors.TooManyUploads: Kind(slug="too-many-uploads", title="Too many uploads are open", status=429),
+    registry_errors.OffsetMoved: Kind(slug="offset-moved", title="The upload goes on elsewhere", status=409),
     registry_errors.NameTaken: Kind(slug="name-taken", title="The name is taken", status=409),
     registry_errors.InUse: Kind(slug="in-use", title="Something still uses it", status=409),
     registry_errors.IdempotencyInFlight: Kind(
