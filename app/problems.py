@@ -82,7 +82,6 @@ _SAID = {
     416: "The range lies outside the content",
     422: "Fields are wrong; each is named with its fix",
     429: "Too much is asked for at a time; Retry-After says when to ask again",
-    429: "Too many of these are open",
     500: "The service failed",
     503: "A part of the service is not ready",
     507: "The disk is full",
