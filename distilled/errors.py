@@ -9,6 +9,7 @@
   - ServiceError            an answer of the service, as a client sees it
     + NotFound, Conflict, Invalid, NotAllowed, Unavailable
   - DigestMismatch
+  - MissingExtra            also an ImportError
 """
 
 from collections.abc import Sequence
@@ -56,6 +57,10 @@ class NotHeld(ArtifactError):
 
 class DigestMismatch(DistilledError):
     """The bytes that arrived are not the bytes that were named by their sha256; fetch them again."""
+
+
+class MissingExtra(DistilledError, ImportError):
+    """Something is not installed that the library can do without; the message says how to install it."""
 
 
 class ServiceError(DistilledError):

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from distilled.errors import ArtifactError
+from distilled.extras import require_torch
 from distilled.manifest import canonical_json, check_header
 
 if TYPE_CHECKING:
@@ -71,7 +72,8 @@ def _parse(source: bytes | Path) -> tuple[dict[str, Any], dict[str, Any]]:
 
 
 def open_artifact(source: bytes | Path | str) -> Artifact:
-    """Open an artifact file (a path or its bytes). Raises ArtifactError if it is none; needs torch."""
+    """Open an artifact file (a path or its bytes). Raises ArtifactError if it is none, MissingExtra without PyTorch."""
+    require_torch("opening an artifact")
     from safetensors import SafetensorError  # noqa: PLC0415 -- torch is optional for readers of headers
     from safetensors.torch import load  # noqa: PLC0415
 

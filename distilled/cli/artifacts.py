@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
 
+from distilled.bars import transfer_bar
 from distilled.cli.results import show_evaluations
-from distilled.cli.screen import Screen, table, text
+from distilled.cli.screen import table, text
 from distilled.cli.session import PAGE, JsonFlag, Key, Url, begin
 
 ArtifactId = Annotated[str, typer.Argument(metavar="ARTIFACT", help="Id or alias of the artifact.")]
@@ -116,12 +116,7 @@ def pull(
     if format is PullFormat.CONTENT and (ipc is not None or classes):
         raise typer.BadParameter("--ipc and --classes need --format safetensors, npz or png: content is the whole file")
     target = output or _target(artifact, format)
-    with _transfer_bar(session.screen) as bar:
-        task = bar.add_task(target.name, total=None)
-
-        def on_progress(done: int, total: int | None) -> None:
-            bar.update(task, completed=done, total=total)
-
+    with transfer_bar(target.name, console=session.screen.err, disable=session.screen.as_json) as on_progress:
         if format is PullFormat.CONTENT:
             session.client.pull(artifact, target, progress=on_progress)
         else:
@@ -211,16 +206,3 @@ def _mixture(text: str) -> dict[str, float]:
 def _format_of(output: Path | None) -> SampleFormat:
     by_suffix = {suffix: name for name, suffix in _SUFFIXES.items() if name != "content"}
     return SampleFormat(by_suffix.get(output.suffix.lower() if output else "", "safetensors"))
-
-
-def _transfer_bar(screen: Screen) -> Progress:
-    return Progress(
-        TextColumn("{task.description}", markup=False),
-        BarColumn(bar_width=30),
-        DownloadColumn(),
-        TransferSpeedColumn(),
-        TimeRemainingColumn(),
-        console=screen.err,
-        disable=screen.as_json,
-        transient=True,
-    )

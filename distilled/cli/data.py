@@ -4,8 +4,8 @@ from pathlib import Path
 from typing import Annotated, Any, cast
 
 import typer
-from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn
 
+from distilled.bars import transfer_bar
 from distilled.cli.screen import table, text
 from distilled.cli.session import JsonFlag, Key, Url, begin
 
@@ -44,20 +44,7 @@ def upload(
 ) -> None:
     """Register a dataset of your own."""
     session = begin(ctx, url=url, key=key, json=json)
-    bar = Progress(
-        TextColumn("{task.description}", markup=False),
-        BarColumn(bar_width=30),
-        DownloadColumn(),
-        console=session.screen.err,
-        disable=json,
-        transient=True,
-    )
-    with bar:
-        task = bar.add_task(file.name, total=file.stat().st_size)
-
-        def on_progress(done: int, total: int | None) -> None:
-            bar.update(task, completed=done, total=total)
-
+    with transfer_bar(file.name, console=session.screen.err, disable=json) as on_progress:
         made = session.client.upload(file, name=name or file.stem, progress=on_progress)
     session.screen.document(made)
     session.screen.say(

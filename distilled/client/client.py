@@ -10,13 +10,17 @@ import random
 import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Any, cast
 
 import httpx2
 
+from distilled.bars import JobBar, transfer_told, watched
 from distilled.client import content, events, uploads
+from distilled.client.cache import Cache
+from distilled.client.opened import OpenedArtifact
 from distilled.client.queries import query_of, segment
 from distilled.client.retry import Backoff
 from distilled.client.samples import Sample
@@ -32,7 +36,11 @@ class Client:
 
     Calls that may be repeated are, with growing pauses, when the service is restarting or overloaded. Every failure is
     a `distilled.errors.ServiceError`: NotFound, Conflict, Invalid (which names field and fix), NotAllowed, Unavailable.
-    `rng` draws the jitter of the pauses; `sleep` and `transport` are there for tests.
+    Where a call takes `progress`, a bar is drawn if stderr is a terminal; True and False say so in either case.
+
+    A client can be pickled and forked: each process has connections of its own. `cache` keeps copies of artifacts, by
+    default as DISTILLED_CACHE and DISTILLED_CACHE_BYTES say. `rng` draws the jitter of the pauses; `sleep` and
+    `transport` are there for tests.
     """
 
     def __init__(
@@ -42,16 +50,22 @@ class Client:
         *,
         timeout_seconds: float = 30.0,
         backoff: Backoff | None = None,
+        cache: Cache | None = None,
         rng: random.Random | None = None,
         sleep: Callable[[float], None] = time.sleep,
         transport: httpx2.BaseTransport | None = None,
     ) -> None:
+        url = url or os.environ.get("DISTILLED_URL") or DEFAULT_URL
+        key = key or os.environ.get("DISTILLED_API_KEY")
+        backoff = backoff or Backoff()
+        self.cache = cache or Cache.from_environment()
+        self._again = partial(Client, url, key, timeout_seconds=timeout_seconds, backoff=backoff, cache=self.cache)
         self._sleep = sleep
         self._wire = Wire(
-            url or os.environ.get("DISTILLED_URL") or DEFAULT_URL,
-            key=key or os.environ.get("DISTILLED_API_KEY"),
+            url,
+            key=key,
             timeout_seconds=timeout_seconds,
-            backoff=backoff or Backoff(),
+            backoff=backoff,
             rng=rng or random.SystemRandom(),
             sleep=sleep,
             transport=transport,
@@ -75,9 +89,10 @@ class Client:
     def dataset(self, name: str) -> Json:
         return self._wire.json("GET", f"/v1/datasets/{segment(name)}")
 
-    def upload(self, path: Path | str, *, name: str, progress: content.Progress | None = None) -> Json:
+    def upload(self, path: Path | str, *, name: str, progress: content.Progress | bool | None = None) -> Json:
         """Register a dataset from a file (`.npz` in MedMNIST's keys). It is streamed, never whole in memory."""
-        return uploads.send(self._wire, Path(path), name=name, progress=progress)
+        with transfer_told(progress, what=Path(path).name) as told:
+            return uploads.send(self._wire, Path(path), name=name, progress=told)
 
     def delete_dataset(self, name: str, *, force: bool = False) -> None:
         """Forget a dataset. Raises Conflict while a job or an artifact names it, unless forced."""
@@ -119,11 +134,18 @@ class Client:
         """What happens to a job, from its start or after an event, as it happens, until it ends."""
         return events.follow(self._wire, _id(job), after=last_event_id)
 
-    def wait(self, job: Job | str, *, on_event: Callable[[Event], None] | None = None) -> Job:
+    def wait(
+        self, job: Job | str, *, on_event: Callable[[Event], None] | None = None, progress: bool | None = None
+    ) -> Job:
         """Follow a job to its end. It may have failed or been cancelled: look at `state`."""
-        for event in self.events(job):
-            if on_event:
-                on_event(event)
+        shown = watched(progress)
+        bar = JobBar(disable=not shown)
+        with bar.progress:
+            for event in self.events(job):
+                if shown:
+                    bar.on_event(event)
+                if on_event:
+                    on_event(event)
         return self.job(job)
 
     def metrics(self, job: Job | str) -> Iterator[Json]:
@@ -184,13 +206,32 @@ class Client:
                 return found
             self._sleep(poll_seconds)
 
-    def pull(self, artifact: Artifact | str, path: Path | str, *, progress: content.Progress | None = None) -> Path:
+    def open(self, artifact: Artifact | str) -> OpenedArtifact:
+        """An artifact to train on: `stream()`, `dataset()`, `download()`, `manifest`. An alias is looked up once."""
+        return OpenedArtifact(self, self.artifact(artifact))
+
+    def pull(
+        self, artifact: Artifact | str, path: Path | str, *, progress: content.Progress | bool | None = None
+    ) -> Path:
         """The artifact's own file, checked against its digest. A broken download is continued, also by a later call.
 
-        Raises DigestMismatch, leaving no file, if the bytes are not those that the registry names.
+        The cache saves the way where it has a copy, and keeps one. Raises DigestMismatch, leaving no file, if the bytes
+        are not those that the registry names.
         """
-        found = self.artifact(artifact)
-        return content.fetch(self._wire, f"{_of(found.id)}/content", Path(path), digest=found.digest, progress=progress)
+        found, target = self.artifact(artifact), Path(path)
+        if not self.cache.copy_to(target, found.digest):
+            self._bring(found, target, progress=progress)
+            self.cache.keep(target, found.digest)
+        return target
+
+    def read(self, artifact: Artifact | str, *, progress: content.Progress | bool | None = None) -> bytes:
+        """The bytes of the artifact's own file, as `pull`, from the cache where it has a copy."""
+        found = artifact if isinstance(artifact, Artifact) else self.artifact(artifact)
+        return self.cache.read_or(found.digest, lambda path: self._bring(found, path, progress=progress))
+
+    def _bring(self, found: Artifact, target: Path, *, progress: content.Progress | bool | None) -> Path:
+        with transfer_told(progress, what=found.id) as told:
+            return content.fetch(self._wire, f"{_of(found.id)}/content", target, digest=found.digest, progress=told)
 
     def download(
         self,
@@ -200,11 +241,16 @@ class Client:
         format: str = "safetensors",
         ipc: int | None = None,
         classes: Classes | None = None,
-        progress: content.Progress | None = None,
+        progress: content.Progress | bool | None = None,
     ) -> Path:
-        """A finished synthetic set as a file: safetensors, npz (MedMNIST's keys) or png (a zip, ImageFolder layout)."""
-        query = query_of(format=format, ipc=ipc, classes=classes)
-        return content.fetch(self._wire, f"{_of(artifact)}/download", Path(path), query=query, progress=progress)
+        """A finished synthetic set as a file, in one of the formats of GET …/download.
+
+        A broken download is continued, also by a later call with the same query. Raises DigestMismatch, leaving no
+        file, if the bytes are not those whose digest the service gave with them.
+        """
+        query, target = query_of(format=format, ipc=ipc, classes=classes), Path(path)
+        with transfer_told(progress, what=target.name) as told:
+            return content.fetch(self._wire, f"{_of(artifact)}/download", target, query=query, progress=told)
 
     def sample(
         self,
@@ -215,12 +261,23 @@ class Client:
         count: int | None = None,
         classes: Classes | None = None,
         seed: int | None = None,
+        index: int | None = None,
         dtype: str = "uint8",
     ) -> Sample:
-        """A batch as numpy arrays, by one of `ipc`, `ratio` or `count`; the same seed gives the same bytes."""
+        """A batch as numpy arrays, by one of `ipc`, `ratio` or `count`; the same seed gives the same bytes.
+
+        index: which batch of the seed, from 0 on; each can be asked for alone.
+        """
         query = {"ipc": ipc, "ratio": ratio, "count": count, "classes": classes, "seed": seed, "dtype": dtype}
-        response = self._drawn(artifact, None, format="safetensors", **query)
+        response = self._drawn(artifact, None, format="safetensors", index=index, **query)
         return Sample.from_response(response.content, headers=response.headers)
+
+    def images_per_class(self, artifact: Artifact | str, *, ratio: float, ipc: int | None = None) -> int:
+        """Images of each class that a ratio of the real training images is. Raises Invalid where it cannot be had."""
+        # The service has the rule and the number of real images; one byte of the answer will do.
+        query = query_of(ratio=ratio, ipc=ipc, seed=0)
+        response = self._wire.request("GET", f"{_of(artifact)}/samples", query=query, headers={"Range": "bytes=0-0"})
+        return int(response.headers["X-Images-Per-Class"])
 
     def mix(
         self, artifact: Artifact | str, rows: Sequence[Mapping[str, Any]], *, seed: int | None = None, **query: Any
@@ -308,6 +365,11 @@ class Client:
 
     def close(self) -> None:
         self._wire.close()
+
+    def __reduce__(self) -> tuple[Callable[[], "Client"], tuple[()]]:
+        if self._wire.transport is not None:
+            raise TypeError("a client with a transport of its own cannot be pickled")
+        return self._again, ()
 
     def __enter__(self) -> "Client":
         return self

@@ -16,7 +16,7 @@ import httpx2
 from distilled.client.problems import error_of, unreachable
 from distilled.client.queries import Query
 from distilled.client.wire import Wire
-from distilled.errors import DigestMismatch
+from distilled.errors import DigestMismatch, ServiceError
 
 Progress = Callable[[int, int | None], None]  # (bytes that have arrived, bytes in all where known)
 
@@ -68,11 +68,14 @@ def fetch(
     digest: str | None = None,
     progress: Progress | None = None,
 ) -> Path:
-    """Download to `target`. With a `digest` a `.part` of an earlier process is continued.
+    """Download to `target`. A `.part` of an earlier call is continued if it is of these bytes.
 
-    Raises DigestMismatch, leaving no file, where the bytes are not those that were named; ServiceError otherwise.
+    digest: of the bytes, where the caller knows it; else what the service announces. Raises DigestMismatch, leaving
+    no file, where the bytes are not those that were named; ServiceError otherwise.
     """
     part = target.with_name(f"{target.name}.part")
+    if digest is None and part.exists():
+        digest = _announced(wire, path, query=query)
     kept = part.stat().st_size if digest and part.exists() else 0
     transfer = _Transfer(part=part, digest=digest, validator=f'"{digest}"' if digest else None, kept=kept)
     if not kept:
@@ -88,6 +91,16 @@ def fetch(
         inherited = False  # the fault may lie in what an earlier process left: once more, from the start
     part.replace(target)
     return target
+
+
+def _announced(wire: Wire, path: str, *, query: Query | None) -> str | None:
+    """The digest of what would come, or None where it is not told; what is wrong with the query, GET says in words."""
+    try:
+        tag = wire.request("HEAD", path, query=query).headers.get("ETag", "")
+    except ServiceError:
+        return None
+    found = _SHA256_TAG.fullmatch(tag)
+    return found[1] if found else None
 
 
 def _complete(wire: Wire, path: str, transfer: _Transfer, *, query: Query | None, progress: Progress | None) -> None:

@@ -4,6 +4,7 @@ A request is sent again only where that is safe: it is idempotent, or it carries
 was never made.
 """
 
+import os
 import random
 import time
 from collections.abc import Callable, Generator, Mapping
@@ -41,10 +42,24 @@ class Wire:
         self.backoff = backoff
         self.rng = rng
         self.sleep = sleep
-        headers = {"Authorization": f"Bearer {key}"} if key else {}
-        self.http = httpx2.Client(
-            base_url=self.url, headers=headers, timeout=timeout_seconds, transport=transport, follow_redirects=True
-        )
+        self.transport = transport
+        self._options: dict[str, Any] = {
+            "base_url": self.url,
+            "headers": {"Authorization": f"Bearer {key}"} if key else {},
+            "timeout": timeout_seconds,
+            "transport": transport,
+            "follow_redirects": True,
+        }
+        self._http = httpx2.Client(**self._options)
+        self._process = os.getpid()
+
+    @property
+    def http(self) -> httpx2.Client:
+        """Connections of this process: one that was forked off has none of its parent's, or both would read answers."""
+        if self._process != os.getpid():
+            self._http = httpx2.Client(**self._options)
+            self._process = os.getpid()
+        return self._http
 
     def request(
         self,

@@ -4,14 +4,13 @@ from io import StringIO
 
 from rich.console import Console
 
-from distilled.cli.screen import Screen
-from distilled.cli.watching import JobBar
+from distilled.bars import JobBar
 from distilled.client import Event, EventKind
 
 
 def shown(*events: Event) -> tuple[str, float, str]:
     """Description, share done and facts after these events."""
-    bar = JobBar(Screen(as_json=False, err=Console(file=StringIO())))
+    bar = JobBar(Console(file=StringIO()))
     for event in events:
         bar.on_event(event)
     (task,) = bar.progress.tasks
