@@ -7,21 +7,29 @@ from typing import Any
 from anyio.to_thread import run_sync
 from fastapi import Depends, FastAPI
 
-from app import errors, health
+from app import errors, freeing, health
+from app.admin import routes as admin
 from app.aliases import routes as aliases
 from app.artifacts import evaluating
 from app.artifacts import routes as artifacts
+from app.datasets import resumable
 from app.datasets import routes as datasets
 from app.datasets.uploads import remove_stale
 from app.deps import known_query
 from app.gallery import documentation
 from app.gallery import routes as gallery
+from app.hub import routes as hub
+from app.hub.door import HubDoor
+from app.inference import routes as inference
+from app.inference.answers import ProtocolErrors
 from app.jobs import methods
 from app.jobs import routes as jobs
 from app.middleware.context import RequestContext
 from app.middleware.guard import Guard
 from app.middleware.limits import BodyLimit
+from app.middleware.tus import Tus
 from app.openapi import describe
+from app.samples import preview, streaming
 from app.samples import routes as samples
 from app.services import Catalog, Services
 from app.settings import AppSettings
@@ -32,11 +40,17 @@ DESCRIPTION = "Distilled data sets on request: a recipe goes in, an artifact com
 ROUTERS = (
     methods.router,
     datasets.router,
+    resumable.router,
     jobs.router,
     artifacts.router,
     evaluating.router,
     samples.router,
+    streaming.router,
+    preview.router,
     aliases.router,
+    inference.router,
+    hub.router,
+    admin.router,
     health.router,
     gallery.router,
     documentation.router,
@@ -53,14 +67,16 @@ def create_app(settings: AppSettings, *, services: Services | None = None) -> Fa
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncGenerator[None]:
-        sweeper = Sweeper(parts)
+        rounds = [each for each in (Sweeper(parts), freeing.rounds(parts)) if each is not None]
         await run_sync(remove_stale, settings.home)
-        sweeper.start()
+        for each in rounds:
+            each.start()
         try:
             yield
         finally:
             parts.stopping.set()
-            await run_sync(sweeper.stop)
+            for each in rounds:
+                await run_sync(each.stop)
             await run_sync(parts.close)
 
     app = FastAPI(
@@ -78,9 +94,13 @@ def create_app(settings: AppSettings, *, services: Services | None = None) -> Fa
         app.include_router(router)
     errors.install(app)
     # The last one added is the outermost: every answer, also a refusal, has an id and stands in the log.
-    app.add_middleware(BodyLimit, upload_path=datasets.router.prefix, max_upload_bytes=settings.max_upload_bytes)
+    files = (("POST", datasets.router.prefix), ("PATCH", resumable.router.prefix))
+    app.add_middleware(BodyLimit, uploads=files, max_upload_bytes=settings.max_upload_bytes)
     app.add_middleware(Guard, loopback_only=settings.key is None, api_key=settings.key)
     app.add_middleware(RequestContext)
+    app.add_middleware(Tus, prefix=resumable.router.prefix, version=resumable.VERSION)
+    app.add_middleware(ProtocolErrors)
+    app.add_middleware(HubDoor)
     _describe(app, parts.catalog, has_key=settings.key is not None)
     return app
 

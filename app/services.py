@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from sqlalchemy.orm import Session
 
+from app.samples.cache import FileCache
+from app.samples.places import Streams
 from app.settings import AppSettings
 from registry.queue import Queue, Waker
 from registry.session import Database
@@ -46,6 +48,8 @@ class Services:
     queue: Broker
     catalog: Catalog
     stopping: threading.Event = field(default_factory=threading.Event)
+    exports: FileCache = field(init=False)
+    streams: Streams = field(init=False)
     _turn: AbstractContextManager[object] = field(init=False)
     _opening: threading.Lock = field(default_factory=threading.Lock, init=False)
     _sampler: "Sampler | None" = None
@@ -53,6 +57,9 @@ class Services:
     def __post_init__(self) -> None:
         one_writer = self.settings.database_url.startswith("sqlite")
         self._turn = threading.Lock() if one_writer else nullcontext()
+        folder = self.settings.home.expanduser().absolute() / "cache" / "exports"
+        self.exports = FileCache(folder, max_bytes=self.settings.export_cache_bytes)
+        self.streams = Streams(most=self.settings.max_streams, stopping=self.stopping)
 
     @classmethod
     def open(cls, settings: AppSettings) -> "Services":

@@ -14,6 +14,12 @@ class AppSettings(Settings):
     port: int = Field(8000, ge=0, le=65535, description="port to listen on; 0 takes a free one")
     api_key: SecretStr | None = Field(None, min_length=1, description="the key that callers send as a Bearer token")
     event_poll_seconds: float = Field(0.5, gt=0, description="how often an event stream looks for news")
+    export_cache_bytes: int = Field(1024**3, ge=0, description="finished sets that are kept for the next download")
+    max_streams: int = Field(16, ge=1, description="endless streams that are sent at a time")
+    grace_hours: float = Field(
+        168.0, ge=0, description="what was deleted can be restored for so long; then its room is freed"
+    )
+    free_every_hours: float = Field(24.0, ge=0, description="time between two looks for room to free; 0: only by hand")
     shutdown_seconds: int = Field(5, ge=1, description="how long requests in hand may take when the service stops")
 
     @property

@@ -39,39 +39,64 @@ def class_indices(asked: Sequence[str] | None, *, names: Sequence[str], where: s
     return found
 
 
-def per_class(amount: Amount, artifact: Artifact, *, classes: int, held: int | None) -> list[int]:
-    """Images of each of the chosen classes.
+@dataclass(frozen=True, kw_only=True)
+class Deal:
+    """The index-th batch of `images` images that are dealt to `classes` classes in turn, batch after batch.
 
-    `ratio` is of the real training images: max(1, round(ratio * train / classes)) a class. `count` is spread evenly,
-    and the first classes get one more where it is no multiple. Raises InvalidRequest where none is given and the
+    So a batch has as many of each class, or one more of those whose turn it is, and no class falls behind.
+    """
+
+    images: int
+    classes: int
+    index: int = 0
+
+    @property
+    def before(self) -> list[int]:
+        """Images that each class had in earlier batches."""
+        return self._dealt(self.index)
+
+    @property
+    def numbers(self) -> list[int]:
+        """Images of each class in this batch."""
+        return [after - before for before, after in zip(self.before, self._dealt(self.index + 1), strict=True)]
+
+    def _dealt(self, batches: int) -> list[int]:
+        return [(batches * self.images + self.classes - 1 - place) // self.classes for place in range(self.classes)]
+
+
+def per_class(amount: Amount, artifact: Artifact, *, classes: int, held: int | None, index: int = 0) -> Deal:
+    """How many images of each of the chosen classes the index-th batch has.
+
+    `ratio` is of the real training images: max(1, round(ratio * train / classes)) a class. `count` is dealt to the
+    classes in turn. Raises InvalidRequest where none is given and the
     artifact is no fixed set, where several are, or where a fixed set holds fewer than asked for.
     """
     given = [name for name in ("ipc", "ratio", "count") if getattr(amount, name) is not None]
     if len(given) > 1:
         raise InvalidRequest.at(f"/query/{given[-1]}", f"give one of ipc, ratio and count, not {len(given)} of them")
-    numbers = _numbers(amount, artifact, classes=classes, held=held)
-    where = f"/query/{amount.field}"
-    if held is not None and max(numbers) > held:
-        detail = f"comes to {max(numbers)} images of a class; the artifact holds {held} of each: ask for at most {held}"
+    deal = Deal(images=_images(amount, artifact, classes=classes, held=held), classes=classes, index=index)
+    where, most = f"/query/{amount.field}", -(-deal.images // classes)
+    if held is not None and most > held:
+        detail = f"comes to {most} images of a class; the artifact holds {held} of each: ask for at most {held}"
         raise InvalidRequest.at(where, detail)
-    if sum(numbers) > MAX_IMAGES:
-        raise InvalidRequest.at(where, f"comes to {sum(numbers)} images; one answer holds at most {MAX_IMAGES}")
-    return numbers
+    if deal.images > MAX_IMAGES:
+        raise InvalidRequest.at(where, f"comes to {deal.images} images; one answer holds at most {MAX_IMAGES}")
+    return deal
 
 
-def _numbers(amount: Amount, artifact: Artifact, *, classes: int, held: int | None) -> list[int]:
+def _images(amount: Amount, artifact: Artifact, *, classes: int, held: int | None) -> int:
+    """Images in all."""
     if amount.ipc is not None:
-        return [amount.ipc] * classes
+        return amount.ipc * classes
     if amount.count is not None:
-        share, rest = divmod(amount.count, classes)
-        return [share + (place < rest) for place in range(classes)]
+        return amount.count
     if amount.ratio is not None:
         if artifact.train_images is None:
             raise InvalidRequest.at("/query/ratio", "the size of the real set is not known; ask by ipc or count")
-        return [max(1, round(amount.ratio * artifact.train_images / artifact.num_classes))] * classes
+        return max(1, round(amount.ratio * artifact.train_images / artifact.num_classes)) * classes
     if held is None:
         raise InvalidRequest.at("/query/ipc", "give one of ipc, ratio and count: this artifact serves any number")
-    return [held] * classes
+    return held * classes
 
 
 def mixtures(

@@ -8,7 +8,7 @@ index): the same question has the same bytes as its answer, today and elsewhere.
 import hashlib
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -33,20 +33,35 @@ class Sampler:
         self._lock = threading.Lock()
 
     def draw(
-        self, digest: str, read: Callable[[], bytes], *, labels: Sequence[int], seed: int | None, dtype: str = "uint8"
+        self,
+        digest: str,
+        read: Callable[[], bytes],
+        *,
+        labels: Sequence[int],
+        seed: int | None,
+        index: int = 0,
+        before: Mapping[int, int] | None = None,
+        dtype: str = "uint8",
     ) -> SyntheticSet:
-        """An image for each label.
+        """An image for each label: the index-th batch of a seed.
 
-        read: fetches the artifact's file where it is not open. seed: None for the stored order. dtype: `uint8`
-        (bytes_NHWC) or `float32` (standardised images_NCHW). Raises NotHeld where a fixed set has fewer images of a
-        class than asked for.
+        read: fetches the artifact's file where it is not open. seed: None for the stored order. before: how many images
+        of each class the batches before this one had: of a fixed set all are dealt before any is dealt again. Without
+        it the batch stands alone. dtype: `uint8` (bytes_NHWC) or `float32` (standardised images_NCHW). Raises NotHeld
+        where a fixed set has fewer images of a class than a batch that stands alone asks for.
         """
         with self._lock, torch.inference_mode():
             made = self._opened(digest, read).parametrization
             labels_N = torch.tensor(list(labels), dtype=torch.int64)
-            if made.per_class is not None:
+            if made.per_class is not None and before is None:
                 _check_held(labels_N, held=made.per_class, classes=made.space.classes)
-            batch = made.draw(labels_N, rng=None if seed is None else generator(digest, seed=seed, index=0))
+            if seed is None:
+                batch = made.draw(labels_N, rng=None)
+            elif made.per_class is None:
+                batch = made.draw(labels_N, rng=generator(digest, seed=seed, index=index))
+            else:
+                first = before or dict.fromkeys(labels, 0)
+                batch = made.at(labels_N, _walk(labels_N, held=made.per_class, before=first, digest=digest, seed=seed))
             return SyntheticSet(
                 images=_as_arrays(batch, made.space, dtype=dtype),
                 classes=made.space.classes,
@@ -99,9 +114,28 @@ class Sampler:
 
 
 def generator(digest: str, *, seed: int, index: int) -> torch.Generator:
-    """The randomness of the index-th batch of a seed, the same wherever it is drawn."""
+    """The randomness of the index-th batch of a seed, or of the index-th epoch of a fixed set: the same everywhere."""
     named = hashlib.sha256(f"{digest}/{seed}/{index}".encode()).digest()
     return torch.Generator().manual_seed(int.from_bytes(named[:8], "big") >> 1)
+
+
+def _walk(labels_N: torch.Tensor, *, held: int, before: Mapping[int, int], digest: str, seed: int) -> torch.Tensor:
+    """The place 0..held-1 of each image among those of its class, int64 [N].
+
+    Each class is walked through in random order, again and again in another one; the walk goes on where `before` left
+    it, and each epoch's orders follow from the epoch alone, so any batch can be found without the batches before it.
+    """
+    orders: dict[int, dict[int, torch.Tensor]] = {}
+    places_N = torch.empty_like(labels_N)
+    for k in labels_N.unique().tolist():
+        asked_N = labels_N == k
+        steps = range(before[k], before[k] + int(asked_N.sum()))
+        for epoch in range(steps.start // held, (steps.stop - 1) // held + 1):
+            if epoch not in orders:
+                rng = generator(digest, seed=seed, index=epoch)
+                orders[epoch] = {label: torch.randperm(held, generator=rng) for label in sorted(before)}
+        places_N[asked_N] = torch.stack([orders[step // held][k][step % held] for step in steps])
+    return places_N
 
 
 def _as_arrays(batch: Batch, space: ImageSpace, *, dtype: str) -> NDArray[Any]:

@@ -39,7 +39,7 @@ def npz_file(synthetic: SyntheticSet) -> bytes:
     if synthetic.soft_labels is not None:
         arrays["train_soft_labels"] = synthetic.soft_labels
     arrays["classes"] = np.array(synthetic.classes, dtype=np.str_)  # Unicode, never objects: no pickle in the file
-    return stored_zip((f"{name}.npy", _npy(array)) for name, array in arrays.items())
+    return stored_zip((f"{name}.npy", npy(array)) for name, array in arrays.items())
 
 
 def json_file(synthetic: SyntheticSet) -> bytes:
@@ -57,7 +57,8 @@ def json_file(synthetic: SyntheticSet) -> bytes:
     return json.dumps(document, ensure_ascii=True, allow_nan=False, separators=(",", ":")).encode()
 
 
-def _npy(array: NDArray[Any]) -> bytes:
+def npy(array: NDArray[Any]) -> bytes:
+    """An array as the content of a .npy file; of objects there is none."""
     buffer = io.BytesIO()
     np.lib.format.write_array(buffer, np.ascontiguousarray(array), version=(1, 0), allow_pickle=False)
     return buffer.getvalue()

@@ -39,8 +39,8 @@ def parquet_file(synthetic: SyntheticSet) -> bytes:
         buffer,
         row_group_size=ROW_GROUP,
         compression="none",
-        use_dictionary=["label"],
-        write_statistics=["label"],  # of a picture the least and the greatest bytes say nothing
+        use_dictionary=False,
+        write_statistics=False,  # of a picture the least and the greatest bytes say nothing
     )
     return buffer.getvalue()
 

@@ -22,6 +22,8 @@ FORMATS = {
     "png": "distilled.formats.folder:png_zip",
     "json": "distilled.formats.arrays:json_file",
     "parquet": "distilled.formats.parquet:parquet_file",
+    "webdataset": "distilled.formats.webdataset:webdataset_tar",
+    "arrow": "distilled.formats.arrow:arrow_stream",
 }
 
 MEDIA_TYPES = {
@@ -30,9 +32,19 @@ MEDIA_TYPES = {
     "png": "application/zip",
     "json": "application/json",
     "parquet": "application/vnd.apache.parquet",
+    "webdataset": "application/x-tar",
+    "arrow": "application/vnd.apache.arrow.stream",
 }
 
-SUFFIXES = {"safetensors": ".safetensors", "npz": ".npz", "png": ".zip", "json": ".json", "parquet": ".parquet"}
+SUFFIXES = {
+    "safetensors": ".safetensors",
+    "npz": ".npz",
+    "png": ".zip",
+    "json": ".json",
+    "parquet": ".parquet",
+    "webdataset": ".tar",
+    "arrow": ".arrows",
+}
 
 
 class UnsuitableSet(InvalidInput):

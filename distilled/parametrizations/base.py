@@ -104,6 +104,13 @@ class Parametrization(nn.Module):
         """
         raise NotImplementedError
 
+    def at(self, labels_N: Tensor, places_N: Tensor) -> Batch:
+        """Chosen images of a fixed set: of each class (int64 [N]) the image at this place, 0..per_class-1 (int64 [N]).
+
+        Raises ArtifactError where no fixed set is held.
+        """
+        raise ArtifactError(f"a {self.kind} has no fixed set; draw as many images as are wanted")
+
     def mix(self, weights_NK: Tensor, *, rng: Generator | None) -> Batch:
         """An image for each mixture of classes, with the mixture as its soft target.
 

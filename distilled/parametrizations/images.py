@@ -51,7 +51,9 @@ class Images(Parametrization):
 
     def draw(self, labels_N: Tensor, *, rng: Generator | None) -> Batch:
         names = [f"class {name!r}" for name in self.space.classes]
-        places_N = places(labels_N, per_class=self.per_class, names=names, rng=rng)
+        return self.at(labels_N, places(labels_N, per_class=self.per_class, names=names, rng=rng))
+
+    def at(self, labels_N: Tensor, places_N: Tensor) -> Batch:
         index_N = (labels_N.cpu() * self.per_class + places_N).to(self.images_NCHW.device)
         targets = self.logits_NK[index_N].softmax(1) if self.soft else labels_N.to(self.images_NCHW.device)
         return Batch(images_NCHW=self.images_NCHW[index_N], targets=targets)

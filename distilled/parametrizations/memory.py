@@ -71,9 +71,12 @@ class Memory(Parametrization):
 
     def draw(self, labels_N: Tensor, *, rng: Generator | None) -> Batch:
         names = [f"class {name!r}" for name in self.space.classes]
-        rows_N = places(labels_N, per_class=self.per_class, names=names, rng=rng).to(self.addresses_KRM.device)
+        return self.at(labels_N, places(labels_N, per_class=self.per_class, names=names, rng=rng))
+
+    def at(self, labels_N: Tensor, places_N: Tensor) -> Batch:
         targets = labels_N.to(self.addresses_KRM.device)
-        return Batch(images_NCHW=self._recalled(self.addresses_KRM[targets, rows_N]), targets=targets)
+        addresses_NM = self.addresses_KRM[targets, places_N.to(self.addresses_KRM.device)]
+        return Batch(images_NCHW=self._recalled(addresses_NM), targets=targets)
 
     def mix(self, weights_NK: Tensor, *, rng: Generator | None) -> Batch:
         check_mixtures(weights_NK, num_classes=self.space.num_classes)
