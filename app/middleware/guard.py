@@ -15,7 +15,7 @@ from app.errors import AppError, ForeignOrigin, Misdirected, Unauthorised, answe
 
 LOOPBACK = frozenset({"localhost", "127.0.0.1", "[::1]"})
 #: Probes carry no key, and tell nothing but whether the service works.
-OPEN = frozenset({"/healthz", "/readyz"})
+OPEN = frozenset({"/healthz", "/readyz", "/v2/health/live", "/v2/health/ready"})
 SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
 
 
