@@ -10,6 +10,7 @@ from starlette.datastructures import Headers
 from starlette.responses import Response, StreamingResponse
 
 from app.errors import RangeNotSatisfiable
+from registry.store import Store
 
 #: A year: what is named by its digest never changes.
 IMMUTABLE = "public, max-age=31536000, immutable"
@@ -42,6 +43,17 @@ class Content:
             media_type=media_type,
             filename=filename,
             read=lambda start, end: iter((bytes(view[start:end]),)),
+        )
+
+    @classmethod
+    def stored(cls, store: Store, digest: str, *, size: int, filename: str) -> "Content":
+        """A blob of the store."""
+        return cls(
+            digest=digest,
+            size=size,
+            media_type="application/octet-stream",
+            filename=filename,
+            read=lambda start, end: store.stream(digest, start, end),
         )
 
 

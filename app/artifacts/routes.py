@@ -86,13 +86,8 @@ def get_artifact(artifact: ArtifactName, session: Reading) -> Manifest:
 def get_content(artifact: ArtifactName, request: Request, session: Reading, service: Service) -> Response:
     """The stored safetensors file, byte for byte. Its sha256 is its ETag, so a broken download can be continued."""
     found = artifacts.get(session, artifact)
-    content = Content(
-        digest=found.digest,
-        size=found.content_bytes,
-        media_type="application/octet-stream",
-        filename=f"{found.id}.safetensors",
-        read=lambda start, end: service.store.stream(found.digest, start, end),
-    )
+    filename = f"{found.id}.safetensors"
+    content = Content.stored(service.store, found.digest, size=found.content_bytes, filename=filename)
     return respond(request, content)
 
 
