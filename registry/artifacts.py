@@ -1,9 +1,7 @@
 """Artifacts: published once, read for ever, deleted softly. `registry.finding` holds the query over them."""
 
-from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from sqlalchemy import delete as sql_delete
 from sqlalchemy import select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
@@ -17,7 +15,7 @@ from registry.models import LIVING, Alias, Artifact, ArtifactClass, Job, Json
 if TYPE_CHECKING:
     from registry.jobs.publishing import Publication
 
-__all__ = ["Sort", "classes", "delete", "find", "get", "id_of", "publish", "purge", "restore"]
+__all__ = ["Sort", "classes", "delete", "find", "get", "id_of", "publish", "restore"]
 
 
 def publish(session: Session, publication: "Publication", *, job: Job) -> Artifact:
@@ -69,7 +67,7 @@ def classes(session: Session, artifact_id: str) -> list[str]:
 
 
 def delete(session: Session, artifact_id: str) -> Artifact:
-    """Hide an artifact until `restore` or `purge`.
+    """Hide an artifact until `restore` or a sweep (`registry.sweeping`).
 
     Raises NotFound, or InUse naming the aliases that point to it or a living job that continues it.
     """
@@ -98,13 +96,6 @@ def restore(session: Session, artifact_id: str) -> Artifact:
     artifact.deleted_at = None
     session.flush()
     return artifact
-
-
-def purge(session: Session, *, grace_seconds: float) -> list[str]:
-    """Forget for good what was deleted longer ago than this. Returns the ids; `blobs.orphans` then names the blobs."""
-    limit = utc_now() - timedelta(seconds=grace_seconds)
-    gone = sql_delete(Artifact).where(Artifact.deleted_at < limit).returning(Artifact.id)
-    return list(session.scalars(gone, execution_options={"synchronize_session": False}))
 
 
 def _by_digest(session: Session, digest: str) -> Artifact | None:

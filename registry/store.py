@@ -7,6 +7,8 @@ write is atomic: a reader finds the whole object or none.
 import re
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from datetime import datetime
 from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -26,6 +28,15 @@ KEY_PATTERN = re.compile(r"[a-z0-9][a-z0-9_.-]{0,127}(?:/[a-z0-9][a-z0-9_.-]{0,1
 CHUNK_BYTES = 1024 * 1024
 # How the operating system says that there is no room: ENOSPC, EDQUOT (a quota), EFBIG (the largest file allowed).
 FULL = ("(os error 28)", "(os error 122)", "(os error 27)", "No space left", "StorageFull", "QuotaExceeded")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Stored:
+    """An object in the store: its digest or key, its size in bytes, and when it was written, by the store's clock."""
+
+    name: str
+    num_bytes: int
+    modified: datetime
 
 
 class Store:
@@ -139,10 +150,27 @@ class Store:
 
     def list_named(self, folder: str) -> list[str]:
         """All keys below a folder such as `snapshots/job_…`, in order. Raises InvalidKey."""
-        prefix = _named_key(folder) + "/"
+        return sorted(stored.name for stored in self.named(folder))
+
+    # -- all that is there ----------------------------------------------------------------------------------------
+
+    def blobs(self) -> Iterator["Stored"]:
+        """Every blob there is, under its digest, in no order."""
+        for stored in self._listed("sha256"):
+            digest = stored.name.rpartition("/")[2]
+            if DIGEST_PATTERN.fullmatch(digest) and stored.name == _blob_key(digest):
+                yield replace(stored, name=digest)
+
+    def named(self, folder: str) -> Iterator["Stored"]:
+        """Every named object below a folder such as `snapshots`, under its key, in no order. Raises InvalidKey."""
+        for stored in self._listed(_named_key(folder)):
+            yield replace(stored, name=stored.name.removeprefix("named/"))
+
+    def _listed(self, prefix: str) -> Iterator["Stored"]:
         with _translated():
-            found = [entry["path"] for batch in obstore.list(self._backend, prefix) for entry in batch]
-        return sorted(path.removeprefix("named/") for path in found)
+            for batch in obstore.list(self._backend, prefix + "/"):
+                for entry in batch:
+                    yield Stored(name=entry["path"], num_bytes=entry["size"], modified=entry["last_modified"])
 
     def check(self) -> None:
         """Write and remove a small object, as the readiness probe does. Raises StoreError, StoreFull."""

@@ -69,7 +69,7 @@ def test_history_outlives_its_artifacts(client: TestClient, services: Services, 
     client.delete("/v1/aliases/best")
     assert client.delete(f"/v1/artifacts/{published.id}").status_code == 204
     swept = client.post("/v1/admin/sweep", params={"dry_run": False, "grace_seconds": 0}).json()
-    assert [item["id"] for item in swept["artifacts"]["items"]] == [published.id]
+    assert [item["name"] for item in swept["artifacts"]["items"]] == [published.id]
     assert history(client)["items"][-1]["to_artifact_id"] == published.id
 
 

@@ -188,11 +188,11 @@ def test_the_service_sweeps_while_it_lives_and_stops_cleanly(settings: AppSettin
     with TestClient(create_app(settings, services=services), base_url="http://localhost") as client:
         client.get("/healthz")
         for thread in threading.enumerate():
-            if thread.name == "sweeper":
+            if thread.name == "sweep":
                 thread.join(0.5)
-        assert [thread.name for thread in threading.enumerate()].count("sweeper") == 1
+        assert [thread.name for thread in threading.enumerate()].count("sweep") == 1
     assert len(services.queue.jobs) == 1
-    assert "sweeper" not in [thread.name for thread in threading.enumerate()]
+    assert "sweep" not in [thread.name for thread in threading.enumerate()]
 
 
 def test_a_sweep_that_fails_is_tried_again(services: Services, logs: list[Any]) -> None:

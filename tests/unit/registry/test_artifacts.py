@@ -1,15 +1,14 @@
 """Publication in one piece, the query over artifacts, names and deletion."""
 
 from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from sqlalchemy import select, update
+from sqlalchemy import select
 
-from registry import aliases, artifacts, blobs, datasets, errors, evaluations, jobs
+from registry import aliases, artifacts, datasets, errors, evaluations, jobs
 from registry.artifacts import Sort
-from registry.models import Artifact, ArtifactClass, Evaluation, State
+from registry.models import Artifact, ArtifactClass, State
 from registry.session import Database
 from tests.unit.registry.making import RECIPE, claim, digest_of, publication, publish, read, result, submit
 
@@ -278,26 +277,6 @@ def test_deletion_is_refused_while_a_living_job_continues_it(database: Database)
         artifacts.delete(session, artifact.id)
         with pytest.raises(errors.NotFound):
             artifacts.get(session, artifact.id, hold=True)
-
-
-def test_blobs_are_orphans_once_their_artifact_is_purged(database: Database) -> None:
-    kept, gone = publish(database, "kept"), publish(database, "gone")
-    with database.write() as session:
-        artifacts.delete(session, gone.id)
-        assert artifacts.purge(session, grace_seconds=3600) == []
-        long_ago = datetime.now(UTC) - timedelta(days=1)
-        session.execute(update(Artifact).where(Artifact.id == gone.id).values(deleted_at=long_ago))
-        assert blobs.orphans(session, grace_seconds=-1) == []
-        assert artifacts.purge(session, grace_seconds=3600) == [gone.id]
-        lost = sorted([gone.digest, str(gone.preview_digest)])
-        assert blobs.orphans(session, grace_seconds=3600) == []  # named a moment ago
-        assert blobs.orphans(session, grace_seconds=-1) == lost
-        for digest in lost:
-            blobs.forget(session, digest)
-        assert blobs.orphans(session, grace_seconds=-1) == []
-        assert session.scalars(select(Evaluation.artifact_id).distinct()).all() == [kept.id]
-    assert gone.job_id is not None
-    assert read(database, gone.job_id).artifact_id is None
 
 
 def register(database: Database, name: str = "Faces") -> None:

@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 import torch
 
-from registry import blobs, jobs
+from registry import jobs
 from registry.errors import StoreError
+from registry.sweeping import Sweeper
 from registry.testing import FullDiskStore, memory_store
 from tests.unit.laboratory.toys import toy_data, toy_recipe
 from tests.unit.workers.conftest import Workplace
@@ -59,10 +60,20 @@ def test_a_store_that_cannot_be_asked_is_an_error(monkeypatch: pytest.MonkeyPatc
         StoreShelf(store).load(KEY)
 
 
-def test_the_sweep_of_blobs_knows_nothing_of_resources(workplace: Workplace) -> None:
-    StoreShelf(workplace.store).save(KEY, TENSORS)
-    with workplace.database.read() as session:
-        assert blobs.orphans(session, grace_seconds=-1) == []
+def test_a_sweep_leaves_resources_alone_unless_it_is_told_to_take_them(workplace: Workplace) -> None:
+    own = StoreShelf(workplace.store)
+    own.save(KEY, TENSORS)
+    sweeper = Sweeper(
+        read=workplace.database.read,
+        write=workplace.database.write,
+        store=workplace.store,
+        grace_seconds=0,
+        dry_run=False,
+    )
+    sweeper.sweep()
+    assert own.load(KEY) is not None
+    sweeper.sweep(resources=True)
+    assert own.load(KEY) is None
 
 
 class Laboratory:
