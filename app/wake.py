@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import structlog
 
 from app.services import Services
-from registry import errors, evaluations, jobs
+from registry import errors, evaluations, jobs, validations
 
 log = structlog.get_logger(__name__)
 
@@ -30,3 +30,13 @@ def wake_evaluations(services: Services, ids: Sequence[str]) -> None:
         except errors.RegistryError as error:
             log.warning("wake_up_not_sent", evaluation_id=evaluation_id, reason=str(error))
             return  # each one more would wait as long for a broker that is down
+
+
+def wake_validation(services: Services, validation_id: str) -> None:
+    """Wake a worker for a validation that is committed."""
+    try:
+        services.queue.wake_validation(validation_id)
+        with services.writing() as session:
+            validations.woken(session, validation_id)
+    except errors.RegistryError as error:
+        log.warning("wake_up_not_sent", validation_id=validation_id, reason=str(error))

@@ -7,7 +7,9 @@ and the same digest, because both come from here.
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from array import array
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from math import sqrt
 from pathlib import Path
@@ -15,11 +17,14 @@ from typing import Any
 
 import numpy as np
 
+from distilled import duplicates
 from distilled.budget import learnt_and_held_out
 from distilled.errors import Problem, UploadError
+from distilled.kinds import Kind
 from distilled.npy import CHUNK_BYTES, Member, NpzFile, NpzLimits, refused
+from distilled.report import Report
 
-__all__ = ["NpzFacts", "NpzLimits", "content_digest", "inspect", "mean_and_std", "read"]
+__all__ = ["NpzFacts", "NpzLimits", "content_digest", "examine", "inspect", "mean_and_std", "read"]
 
 SPLITS = ("train", "test", "val")
 _IMAGES, _LABELS, _CLASSES = r"[|<>=]?u1", r"[|<>=]?[iu][1248]", r"[|<>=]?[US][0-9]{1,3}"
@@ -63,10 +68,13 @@ class NpzFacts:
         }
 
 
-def inspect(path: Path, *, limits: NpzLimits | None = None) -> NpzFacts:
+def inspect(
+    path: Path, *, limits: NpzLimits | None = None, watch: Callable[[str, Sequence[int], bytes], None] | None = None
+) -> NpzFacts:
     """Read an `.npz` through and say what it holds, in a few MB of memory beside its labels.
 
-    Raises UploadError with every problem that can be told at once, each naming its key and its fix.
+    watch: is shown (split, (C, H, W), whole images in a row) on the way. Raises UploadError with every problem that can
+    be told at once, each naming its key and its fix.
     """
     limits = limits or NpzLimits()
     with NpzFile(path, known=KEYS, limits=limits) as file:
@@ -82,6 +90,8 @@ def inspect(path: Path, *, limits: NpzLimits | None = None) -> NpzFacts:
             for piece in file.chunks(f"{split}_images", multiple_of=row_bytes):
                 if split == "train":
                     _count_values(piece, histogram_CV)
+                if watch is not None:
+                    watch(split, shape, piece)
                 yield piece
 
         digest = content_digest(
@@ -98,6 +108,36 @@ def inspect(path: Path, *, limits: NpzLimits | None = None) -> NpzFacts:
         std=std,
         digest=digest,
     )
+
+
+def examine(path: Path, *, limits: NpzLimits | None = None) -> tuple[NpzFacts, Report]:
+    """As `inspect`, with what is told about an upload: all of it from one reading. Raises UploadError."""
+    digests: dict[str, array[int]] = {}
+
+    def digest(split: str, shape: Sequence[int], rows: bytes) -> None:
+        size = shape[0] * shape[1] * shape[2]
+        found = (duplicates.digest_of(rows[at : at + size]) for at in range(0, len(rows), size))
+        digests.setdefault(split, array("Q")).extend(found)
+
+    facts = inspect(path, limits=limits, watch=digest)
+    counts = {"train": facts.train_counts, "val": facts.val_counts, "test": facts.test_counts}
+    there = {split: counted for split, counted in counts.items() if counted is not None}
+    channels, height, width = facts.shape
+    images = sum(sum(counted) for counted in there.values())
+    report = Report(
+        kind=Kind.NPZ,
+        num_bytes=path.stat().st_size,
+        classes=facts.classes,
+        counts=there,
+        sizes=Counter({(width, height): images}),
+        modes=Counter({"L" if channels == 1 else "RGB": images}),
+        duplicates=duplicates.found(
+            {split: np.frombuffer(digests[split], dtype=np.uint64) for split in there},
+            {split: read(path, f"{split}_labels", limits=limits) for split in there},
+            name=lambda split, place: f"{split} image {place}",
+        ),
+    )
+    return facts, report
 
 
 def read(path: Path, key: str, *, limits: NpzLimits | None = None) -> "np.ndarray[Any, Any]":

@@ -65,7 +65,7 @@ def check_free(session: Session, name: str) -> None:
 def progress(session: Session, dataset_ids: Sequence[str]) -> dict[str, float]:
     """How far the validations of these datasets are, 0..1, for those that have one."""
     asked = select(Validation.dataset_id, Validation.progress).where(Validation.dataset_id.in_(dataset_ids))
-    return {dataset_id: done for dataset_id, done in session.execute(asked).tuples()}
+    return {dataset_id: done for dataset_id, done in session.execute(asked)}
 
 
 def _named(session: Session, made: Dataset, name: str) -> Dataset:

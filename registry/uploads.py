@@ -18,11 +18,14 @@ from registry.models import LIVING, Upload, UploadPart, Validation
 from registry.session import lock_word
 
 
-def create(session: Session, *, length: int, told: str, hours: float, most: int) -> Upload:
-    """Begin an upload of `length` bytes. `told` is what the client says about it. Raises TooManyUploads."""
+def create(session: Session, *, length: int, told: str, hours: float, most: int | None = None) -> Upload:
+    """Begin an upload of `length` bytes. `told` is what the client says about it.
+
+    Raises TooManyUploads where `most` are open.
+    """
     lock_word(session, "uploads")
     open_now = select(func.count()).select_from(Upload).where(Upload.expires > database_now(), ~_in_use())
-    if (session.scalar(open_now) or 0) >= most:
+    if most is not None and (session.scalar(open_now) or 0) >= most:
         raise errors.TooManyUploads
     upload = Upload(id=new_id("upload"), length=length, told=told, expires=database_now() + hours * 3600)
     session.add(upload)

@@ -8,7 +8,7 @@ from pathlib import Path
 from distilled.errors import DigestMismatch
 from registry import artifacts, datasets
 from registry.errors import NotFound
-from registry.models import Dataset
+from registry.models import DatasetState
 from registry.session import Database
 from registry.store import Store
 from workers.distill import data
@@ -25,7 +25,9 @@ def resolve(name: str, *, database: Database, store: Store, data_dir: Path, down
             registered = datasets.get(session, name)
     except NotFound as error:
         raise DatasetUnavailable(f"the data set {name!r} is not registered any more; upload it again") from error
-    path = fetch(registered, store=store, folder=data_dir / "uploads")
+    if registered.state is not DatasetState.READY or registered.blob_digest is None:
+        raise DatasetUnavailable(f"the data set {name!r} is {registered.state}, not ready; upload it again")
+    path = fetch(registered.blob_digest, store=store, folder=data_dir / "uploads")
     return data.from_npz(path, registered.key, licence=registered.facts.get("licence") or "")
 
 
@@ -41,9 +43,9 @@ def base(artifact_id: str | None, *, database: Database, store: Store) -> bytes 
     return store.get(digest)
 
 
-def fetch(registered: Dataset, *, store: Store, folder: Path) -> Path:
-    """The upload as a local file, named by its digest and written at once: what is there is whole."""
-    path = folder / f"{registered.blob_digest}.npz"
+def fetch(blob_digest: str, *, store: Store, folder: Path) -> Path:
+    """A data set's npz as a local file, named by its digest and written at once: what is there is whole."""
+    path = folder / f"{blob_digest}.npz"
     if path.is_file():
         return path
     folder.mkdir(parents=True, exist_ok=True)
@@ -52,10 +54,10 @@ def fetch(registered: Dataset, *, store: Store, folder: Path) -> Path:
     try:
         digest = hashlib.sha256()
         with os.fdopen(handle, "wb") as file:
-            for chunk in store.stream(registered.blob_digest):
+            for chunk in store.stream(blob_digest):
                 digest.update(chunk)
                 file.write(chunk)
-        if digest.hexdigest() != registered.blob_digest:
+        if digest.hexdigest() != blob_digest:
             raise DigestMismatch
         partial.replace(path)
     finally:

@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session
 from app.services import Catalog, Services
 from distilled.errors import Problem, RecipeError
 from registry import datasets, errors
-from registry.models import Dataset
+from registry.models import Dataset, DatasetState
 
 
 class Availability(StrEnum):
@@ -39,7 +39,7 @@ def built_in(catalog: Catalog, name: str) -> Facts | None:
 def facts(session: Session, catalog: Catalog, name: str) -> Facts:
     """What a budget is checked against: name, classes, train_counts (what training sees), shape, digest.
 
-    Raises RecipeError naming `/dataset` and the data sets that there are.
+    Raises RecipeError naming `/dataset`: where there is none, the data sets that there are; else why it is not ready.
     """
     entry = built_in(catalog, name)
     if entry is not None:
@@ -51,7 +51,23 @@ def facts(session: Session, catalog: Catalog, name: str) -> Facts:
         known = ", ".join(sorted(catalog["datasets"]))
         detail = f"there is no data set {name[:64]!r}; built in are {known}; GET /v1/datasets lists the uploaded ones"
         raise RecipeError([Problem(pointer="/dataset", detail=detail)]) from error
+    reason = not_ready(found)
+    if reason is not None:
+        raise RecipeError([Problem(pointer="/dataset", detail=f"the data set {found.name!r} {reason}")])
     return {**found.facts, "name": found.name, "digest": found.digest}
+
+
+def not_ready(found: Dataset) -> str | None:
+    """Why an uploaded data set cannot be used, and what to do about it; None: it can."""
+    where = f"GET /v1/datasets/{found.name}"
+    if found.state is DatasetState.VALIDATING:
+        return f"is being validated; wait until {where} says that it is ready"
+    if found.state is DatasetState.REFUSED:
+        report = found.report or {}
+        said = [problem["detail"] for problem in report.get("problems") or ()]
+        said += [report["error"]["detail"]] if report.get("error") else []
+        return f"was refused: {said[0] if said else 'its report says why'}; the report in {where} tells all of it"
+    return None
 
 
 def resembles_built_in(catalog: Catalog, name: str) -> bool:
@@ -77,7 +93,10 @@ def _canonical(name: str) -> str:
 
 
 def registered_availability(services: Services, found: Dataset) -> tuple[Availability, str | None]:
-    """Whether an uploaded data set's file is still in the store."""
-    if services.store.exists(found.blob_digest):
+    """Whether an uploaded data set's file is in the store."""
+    reason = not_ready(found)
+    if reason is not None:
+        return Availability.MISSING, reason
+    if found.blob_digest is not None and services.store.exists(found.blob_digest):
         return Availability.ON_DISK, None
     return Availability.MISSING, "its file is no longer in the store; delete the data set and upload it again"

@@ -7,10 +7,10 @@ from collections.abc import Sequence
 from sqlalchemy.orm import Session
 
 from app.datasets.known import Facts, Source, built_in, built_in_availability, registered_availability
-from app.datasets.schemas import DatasetRead
+from app.datasets.schemas import DatasetRead, ReportRead
 from app.services import Services
 from registry import datasets, errors
-from registry.models import Dataset
+from registry.models import Dataset, DatasetState
 
 
 def show_built_in(services: Services, entry: Facts) -> DatasetRead:
@@ -21,31 +21,37 @@ def show_built_in(services: Services, entry: Facts) -> DatasetRead:
         **{field: entry[field] for field in fields},
         id=None,
         source=Source.BUILT_IN,
+        state=DatasetState.READY,
+        progress=None,
         available=available,
         reason=reason,
         licence=entry.get("licence"),
         homepage=entry.get("homepage"),
         digest=entry.get("digest"),
         bytes=None,
+        report=None,
         created_at=None,
     )
 
 
-def show_registered(services: Services, found: Dataset) -> DatasetRead:
-    """A data set that was uploaded."""
+def show_registered(services: Services, found: Dataset, *, progress: float | None = None) -> DatasetRead:
+    """A data set that was uploaded. progress: of its validation, 0..1."""
     available, reason = registered_availability(services, found)
     fields = ("shape", "classes", "train", "val", "test", "train_counts", "mean", "std")
     return DatasetRead(
-        **{field: found.facts[field] for field in fields},
+        **{field: found.facts.get(field) for field in fields},
         name=found.name,
         id=found.id,
         source=Source.REGISTERED,
+        state=found.state,
+        progress=progress if found.state is DatasetState.VALIDATING else None,
         available=available,
         reason=reason,
         licence=found.facts.get("licence"),
         homepage=None,
         digest=found.digest,
         bytes=found.num_bytes,
+        report=None if found.report is None else ReportRead.model_validate(found.report),
         created_at=found.created_at,
     )
 
@@ -55,7 +61,8 @@ def one(services: Services, session: Session, name: str) -> DatasetRead:
     entry = built_in(services.catalog, name)
     if entry is not None:
         return show_built_in(services, entry)
-    return show_registered(services, datasets.get(session, name))
+    found = datasets.get(session, name)
+    return show_registered(services, found, progress=datasets.progress(session, [found.id]).get(found.id))
 
 
 def page(
@@ -66,12 +73,15 @@ def page(
     registered = {found.key: found for found in datasets.find(session)}
     names = sorted(name for name in {*services.catalog["datasets"], *registered} if name > after)
     shown = names[:limit]
-    return [_show(services, name, registered) for name in shown], _next(names, shown)
+    progress = datasets.progress(session, [registered[name].id for name in shown if name in registered])
 
+    def show(name: str) -> DatasetRead:
+        entry = built_in(services.catalog, name)
+        if entry is not None:
+            return show_built_in(services, entry)
+        return show_registered(services, registered[name], progress=progress.get(registered[name].id))
 
-def _show(services: Services, name: str, registered: dict[str, Dataset]) -> DatasetRead:
-    entry = built_in(services.catalog, name)
-    return show_registered(services, registered[name]) if entry is None else show_built_in(services, entry)
+    return [show(name) for name in shown], _next(names, shown)
 
 
 def _next(names: Sequence[str], shown: Sequence[str]) -> str | None:

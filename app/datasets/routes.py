@@ -1,25 +1,21 @@
 """Data sets: what there is to distil, and how to bring one's own."""
 
-import re
 from typing import Annotated
 
-from fastapi import APIRouter, Query, Request, Response
+from fastapi import APIRouter, BackgroundTasks, Query, Request, Response
 
-from app.datasets import listing
-from app.datasets.known import built_in, resembles_built_in
+from app.datasets import listing, registering
+from app.datasets.known import built_in
+from app.datasets.receiving import LONGEST_LICENCE, Received, SentFile, SentName
 from app.datasets.schemas import DatasetRead
-from app.datasets.uploads import ReceivedUpload
 from app.deps import DatasetName, Reading, Service
-from app.errors import InvalidRequest
 from app.paging import Cursor, Limit, PageRead, link_next
-from app.problems import below, responses
-from distilled import npz
-from distilled.errors import UploadError
+from app.problems import responses
+from app.wake import wake_validation
 from registry import datasets, errors
 
 router = APIRouter(prefix="/v1/datasets", tags=["datasets"])
 
-NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}", re.IGNORECASE)
 UPLOAD_SCHEMA = {
     "type": "object",
     "required": ["name", "file"],
@@ -30,11 +26,17 @@ UPLOAD_SCHEMA = {
             "type": "string",
             "format": "binary",
             "description": "an .npz with MedMNIST's keys: train_images, train_labels, test_images, test_labels, "
-            "and perhaps val_images, val_labels, classes",
+            "and perhaps val_images, val_labels, classes; a .zip, .tar or .tar.gz in ImageFolder layout: "
+            "train/<class>/*, test/<class>/* and perhaps val/<class>/*; or a .parquet with the columns image and label",
         },
+        "licence": {"type": "string", "maxLength": LONGEST_LICENCE},
     },
 }
-BODY = {"requestBody": {"required": True, "content": {"multipart/form-data": {"schema": UPLOAD_SCHEMA}}}}
+CONTENT = {
+    "multipart/form-data": {"schema": UPLOAD_SCHEMA},
+    "application/json": {"schema": SentName.model_json_schema()},
+}
+BODY = {"requestBody": {"required": True, "content": CONTENT}}
 
 
 @router.get("", responses=responses(422))
@@ -53,35 +55,24 @@ def get_dataset(name: DatasetName, session: Reading, service: Service) -> Datase
     return listing.one(service, session, name)
 
 
-@router.post("", status_code=201, responses=responses(409, 413, 422, 503, 507), openapi_extra=BODY)
-def upload_dataset(upload: ReceivedUpload, response: Response, service: Service) -> DatasetRead:
-    """Register a data set from a file. It is checked whole, in little memory, before anything is kept."""
-    if not NAME.fullmatch(upload.name):
-        detail = "must be 1 to 64 of the characters a-z 0-9 . _ - and begin with a letter or a digit; choose another"
-        raise InvalidRequest.at("/form/name", detail)
-    if resembles_built_in(service.catalog, upload.name):
-        raise errors.NameTaken(f"{upload.name!r} is the name of a built-in data set; choose another name")
-    with service.database.read() as session:
-        # Looked up before the work, and again by the constraint when it is recorded.
-        if any(found.key == upload.name.lower() for found in datasets.find(session)):
-            raise errors.NameTaken(f"a data set named {upload.name!r} is registered already; choose another name")
-    try:
-        facts = npz.inspect(upload.path)
-    except UploadError as error:
-        raise UploadError(below("/form/file", error.problems)) from error
-    num_bytes = upload.path.stat().st_size
-    blob = service.store.put_file(upload.path)
-    with service.writing() as session:
-        found = datasets.register(
-            session,
-            name=upload.name,
-            digest=facts.digest,
-            blob_digest=blob,
-            num_bytes=num_bytes,
-            facts={**facts.to_json(), "licence": None},
-        )
-    response.headers["Location"] = f"/v1/datasets/{found.name}"
-    return listing.show_registered(service, found)
+@router.post("", status_code=201, responses=responses(404, 409, 413, 422, 503, 507), openapi_extra=BODY)
+def upload_dataset(
+    sent: Received, request: Request, response: Response, service: Service, background: BackgroundTasks
+) -> DatasetRead:
+    """Register a data set from a file, or from an upload that was sent to /v1/uploads before.
+
+    An .npz in a form is checked whole, in little memory, and is `ready`. All others are `validating` until a worker has
+    looked at them; their `report` tells what it found.
+    """
+    known_as: str = request.state.request_id
+    if isinstance(sent, SentFile):
+        made = registering.from_file(service, sent, request_id=known_as)
+    else:
+        made = registering.from_upload(service, sent, request_id=known_as)
+    if made.validation_id is not None:
+        background.add_task(wake_validation, service, made.validation_id)
+    response.headers["Location"] = f"/v1/datasets/{made.dataset.name}"
+    return listing.show_registered(service, made.dataset, progress=0.0)
 
 
 @router.delete("/{name}", status_code=204, responses=responses(404, 409, 422, 503))

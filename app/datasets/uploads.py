@@ -1,73 +1,131 @@
-"""An upload on its way to the disk: the multipart body is parsed as it arrives and never lies whole in memory."""
+"""Files in pieces: each is an object in the store, so that any replica takes the next one and none lies in memory.
+
+All pieces but the last have PART_BYTES: what arrives is put after the last one until that is full.
+"""
 
 import time
-from collections.abc import AsyncIterator
-from dataclasses import dataclass
 from pathlib import Path
-from tempfile import NamedTemporaryFile, SpooledTemporaryFile
-from typing import Annotated, BinaryIO, cast
 
-from fastapi import Depends, Request
-from starlette.datastructures import FormData, UploadFile
-from starlette.formparsers import MultiPartException, MultiPartParser
-
-from app.deps import Service
-from app.errors import InvalidRequest
-from distilled.errors import Problem
+from app.services import Services
+from registry import errors, uploads
+from registry.models import Upload, UploadPart
 
 PREFIX = "upload-"
 #: A file that is older belongs to a process that was killed, in seconds.
 STALE_SECONDS = 24 * 3600
+#: Size of a piece, and about what a request that brings one takes of memory.
+PART_BYTES = 4 * 1024**2
 
 
-@dataclass(frozen=True, kw_only=True)
-class Upload:
-    """What was sent: the name as it was written, and where the file lies until the request ends."""
+class Writer:
+    """Puts bytes after those that an upload has, from `offset` on. For one request, in one thread at a time.
 
-    name: str
-    path: Path
-
-
-class _DiskParser(MultiPartParser):
-    """Starlette's parser, with files in a folder of ours, under a path, rather than in memory and /tmp."""
-
-    folder: Path
-
-    def on_headers_finished(self) -> None:
-        super().on_headers_finished()
-        part = self._current_part
-        if part.file is not None:
-            part.file.file.close()
-            file = NamedTemporaryFile(dir=self.folder, prefix=PREFIX)  # noqa: SIM115 -- closed with the form
-            part.file.file = cast(BinaryIO, file)
-            self._files_to_close_on_error.append(cast("SpooledTemporaryFile[bytes]", file))
-
-
-async def receive_upload(request: Request, service: Service) -> AsyncIterator[Upload]:
-    """The upload of this request. Its file is gone when the request ends.
-
-    Raises InvalidRequest; OSError where the disk is full; the body limit's 413.
+    Raises NotFound, and OffsetMoved where the upload stands elsewhere, now or when a piece is recorded.
     """
-    content_type = request.headers.get("content-type", "")
-    if content_type.partition(";")[0].strip().lower() != "multipart/form-data":
-        raise InvalidRequest.at("/header/content-type", "must be multipart/form-data with the fields `name` and `file`")
-    parser = _DiskParser(request.headers, request.stream(), max_files=2, max_fields=8)
-    parser.folder = spool_folder(service.settings.home)
-    try:
-        form = await parser.parse()
-    except MultiPartException as error:
-        raise InvalidRequest.at("", f"is no readable multipart body: {error.message}") from error
-    try:
-        yield _checked(form)
-    finally:
-        await form.close()
+
+    def __init__(self, services: Services, upload_id: str, *, offset: int) -> None:
+        self._services = services
+        with services.database.read() as session:
+            self.upload = uploads.get(session, upload_id)
+            uploads.check_free(session, upload_id)
+            if self.upload.offset != offset:
+                raise errors.OffsetMoved(
+                    f"Upload {upload_id} stands at {self.upload.offset}, not at {offset}; send from there."
+                )
+            last = uploads.last_part(session, upload_id)
+        self._number = -1 if last is None else last.number
+        self._tail = None
+        if last is None or last.num_bytes >= PART_BYTES:
+            self._number += 1
+        else:
+            self._tail = last.key
+        self._waiting = bytearray() if self._tail is None else bytearray(services.store.get_named(self._tail))
+        self._kept = len(self._waiting)
+
+    @property
+    def room(self) -> int:
+        """Bytes that the upload still lacks, those that wait here counted as there."""
+        return self.upload.length - self.upload.offset - (len(self._waiting) - self._kept)
+
+    @property
+    def is_due(self) -> bool:
+        """Whether a whole piece waits to be written."""
+        return len(self._waiting) >= PART_BYTES
+
+    def take(self, content: bytes) -> None:
+        """Let bytes wait; at most `room` of them."""
+        self._waiting += content
+
+    def write(self, *, all_of_it: bool = False) -> None:
+        """Write the whole pieces that wait, and what is left too where asked for. Raises StoreFull."""
+        while self.is_due or (all_of_it and len(self._waiting) > self._kept):
+            self._write_one(bytes(self._waiting[:PART_BYTES]))
+
+    def _write_one(self, content: bytes) -> None:
+        services, upload = self._services, self.upload
+        key = uploads.new_key(upload.id, self._number)
+        services.store.put_named(key, content)
+        part = UploadPart(upload_id=upload.id, number=self._number, key=key, num_bytes=len(content))
+        try:
+            with services.writing() as session:
+                hours = services.settings.upload_hours
+                self.upload = uploads.append(session, upload.id, offset=upload.offset, part=part, hours=hours)
+        except errors.RegistryError:
+            services.store.delete_named(key)
+            raise
+        if self._tail is not None:
+            services.store.delete_named(self._tail)
+        whole = len(content) == PART_BYTES
+        self._tail, self._kept = (None, 0) if whole else (key, len(content))
+        if whole:
+            self._number += 1
+            del self._waiting[:PART_BYTES]
 
 
-ReceivedUpload = Annotated[Upload, Depends(receive_upload, scope="request")]
+def keep(services: Services, path: Path) -> str:
+    """A file of this process's disk as a whole upload, for a worker to read. Returns its id. Raises StoreFull."""
+    with services.writing() as session:
+        hours = services.settings.upload_hours
+        upload = uploads.create(session, length=path.stat().st_size, told="", hours=hours)
+    try:
+        writer = Writer(services, upload.id, offset=0)
+        with path.open("rb") as file:
+            while content := file.read(PART_BYTES):
+                writer.take(content)
+                writer.write()
+        writer.write(all_of_it=True)
+    except BaseException:
+        drop(services, upload.id)
+        raise
+    return upload.id
+
+
+def head(services: Services, upload: Upload, num_bytes: int) -> bytes:
+    """The first bytes of an upload, at most those of its first piece."""
+    with services.database.read() as session:
+        first = uploads.parts(session, upload.id)[:1]
+    return services.store.get_named(first[0].key)[:num_bytes] if first else b""
+
+
+def drop(services: Services, upload_id: str) -> None:
+    """Remove an upload: its pieces first, and then the row that knows of them."""
+    for key in services.store.list_named(uploads.folder(upload_id)):
+        services.store.delete_named(key)
+    with services.writing() as session:
+        uploads.forget(session, upload_id)
+
+
+def sweep(services: Services) -> list[str]:
+    """Remove the uploads whose time is over. Returns their ids."""
+    with services.database.read() as session:
+        over = list(uploads.expired(session))
+    for upload_id in over:
+        drop(services, upload_id)
+    return over
 
 
 def spool_folder(home: Path) -> Path:
-    """Where uploads wait: on the disk of the home, where there is room for data, rather than in /tmp."""
+    """Where files of requests wait: on the disk of the home, where there is room for data, rather than in /tmp."""
     folder = home.expanduser().absolute() / "tmp"
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     return folder
@@ -78,19 +136,3 @@ def remove_stale(home: Path) -> None:
     for path in spool_folder(home).glob(f"{PREFIX}*"):
         if time.time() - path.stat().st_mtime > STALE_SECONDS:
             path.unlink(missing_ok=True)
-
-
-def _checked(form: FormData) -> Upload:
-    found = [
-        Problem(pointer=f"/form/{field}", detail="is not known here; send `name` and `file`")
-        for field in form
-        if field not in ("name", "file")
-    ]
-    names = [value for value in form.getlist("name") if isinstance(value, str)]
-    files = [value for value in form.getlist("file") if isinstance(value, UploadFile)]
-    for field, values, wanted in (("name", names, "text"), ("file", files, "a file with a file name")):
-        if len(values) != 1 or len(form.getlist(field)) != 1:
-            found.append(Problem(pointer=f"/form/{field}", detail=f"is required once, as {wanted}"))
-    if found:
-        raise InvalidRequest(found)
-    return Upload(name=names[0].strip(), path=Path(files[0].file.name))

@@ -3,6 +3,8 @@
 A body that announces its size is refused before a byte of it is read; one that does not is counted as it arrives.
 """
 
+from collections.abc import Sequence
+
 from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -15,18 +17,18 @@ FRAMING_BYTES = 64 * 1024
 
 
 class BodyLimit:
-    """Refuses bodies that are too large with a 413."""
+    """Refuses bodies that are too large with a 413. uploads: (method, beginning of the path) of requests with files."""
 
-    def __init__(self, app: ASGIApp, *, upload_path: str, max_upload_bytes: int) -> None:
+    def __init__(self, app: ASGIApp, *, uploads: Sequence[tuple[str, str]], max_upload_bytes: int) -> None:
         self.app = app
-        self.upload_path = upload_path
+        self.uploads = uploads
         self.max_upload_bytes = max_upload_bytes
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
-        upload = scope["method"] == "POST" and scope["path"] == self.upload_path
+        upload = any(scope["method"] == method and scope["path"].startswith(path) for method, path in self.uploads)
         limit = self.max_upload_bytes + FRAMING_BYTES if upload else JSON_BYTES
         said = f"the body may have at most {self.max_upload_bytes if upload else JSON_BYTES} bytes here; send less"
         announced = Headers(scope=scope).get("content-length", "")

@@ -153,7 +153,7 @@ def test_a_file_that_is_no_data_set_names_what_is_wrong(
         ({"files": [("file", ("a", b"x"))] * 5}, ""),
         ({"content": b"x", "headers": {"Content-Type": "multipart/form-data"}}, ""),
         ({"content": b"--b\r\nrubbish", "headers": {"Content-Type": "multipart/form-data; boundary=b"}}, "/form/file"),
-        ({"json": {"name": "x"}}, "/header/content-type"),
+        ({"json": {"name": "x"}}, "/upload"),
         ({}, "/header/content-type"),
     ],
 )
@@ -204,7 +204,7 @@ def test_a_full_disk_while_receiving_is_a_507(client: TestClient, monkeypatch: p
     def refuse(*args: Any, **kwargs: Any) -> None:
         raise OSError(28, "No space left on device", "/secret/path")
 
-    monkeypatch.setattr("app.datasets.uploads.NamedTemporaryFile", refuse)
+    monkeypatch.setattr("app.datasets.receiving.NamedTemporaryFile", refuse)
     response = upload(client)
     problem(response, 507)
     assert "/secret" not in response.text
