@@ -39,7 +39,7 @@ ENDLESS: dict[str, Any] = {**QUICK, "ipc": 1, "steps": 1_000_000, "evaluation": 
 
 
 def npz(seed: str, **changed: Any) -> bytes:
-    """A data set in MedMNIST's convention: two classes that a mean tells apart. changed: arrays instead; None drops one."""
+    """A data set in MedMNIST's convention: two classes that a mean tells apart. changed: arrays instead, or None."""
     rng = np.random.default_rng(random.Random(seed).getrandbits(64))
     arrays: dict[str, Any] = {"classes": np.array(CLASSES)}
     for split, number in (("train", TRAIN), ("test", TEST)):

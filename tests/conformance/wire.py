@@ -37,7 +37,7 @@ class Wire:
             client.close()
 
     def call(self, method: str, path: str, *, bare: bool = False, **options: Any) -> httpx2.Response:
-        """Any answer. bare: without the key and a request id of ours; what id comes back is then for the test to check."""
+        """Any answer. bare: without the key and a request id of ours; the id that comes back is not checked."""
         headers, sent_id = self._headers(options.pop("headers", None), bare=bare)
         answer = next(self._turns).request(method, path, headers=headers, **options)
         check_answer(answer, sent_id=sent_id)
