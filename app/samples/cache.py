@@ -88,6 +88,8 @@ class FileCache:
                     file.write(bytes.fromhex(digest))
                     file.write(content)
                     file.flush()
+                    now = time.time_ns()  # the time that a new file has by itself is too coarse to tell the older
+                    os.utime(file.name, ns=(now, now))
                     os.replace(file.name, path)
                 except OSError:
                     Path(file.name).unlink(missing_ok=True)

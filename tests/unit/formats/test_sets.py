@@ -100,6 +100,10 @@ def test_json_gives_the_arrays_back() -> None:
     [
         (make_set(dtype="float32"), "png", "/dtype"),
         (make_set(channels=4), "png", "/format"),
+        (make_set(dtype="float32"), "parquet", "/dtype"),
+        (make_set(channels=2), "parquet", "/format"),
+        (make_set(dtype="float32"), "webdataset", "/dtype"),
+        (make_set(channels=4), "webdataset", "/format"),
         (make_set(), "jpeg", "/format"),
         (make_set(), "../x", "/format"),
     ],
