@@ -32,7 +32,7 @@ class DistilledStream(IterableDataset[Batch]):
     for images, labels in DataLoader(stream): ...        # images [batch_size, C, H, W]; also with num_workers
 
     The stream makes the batches, so the DataLoader's own `batch_size` is left as it is, or None. Batch i follows from
-    source, seed, batch_size and i alone, and each is taken by one worker of one rank: worker w of n on rank r of m takes
+    source, seed, batch_size and i alone, and each is taken by one worker of one rank: w of n on rank r of m takes
     i ≡ r·n + w (mod n·m). Ranks are those of `torch.distributed` where it is initialised, or are given. For ranks to
     end together, `batches` is a multiple of n·m.
 

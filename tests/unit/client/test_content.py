@@ -150,6 +150,15 @@ def test_a_download_ignores_the_leftover_of_another_query(tmp_path: Path) -> Non
     ]
 
 
+def test_a_set_that_an_earlier_call_left_half_way_is_continued_by_a_later_one(tmp_path: Path) -> None:
+    broken = service(serve(CONTENT, stop=3000), httpx2.ConnectError("gone"))
+    with pytest.raises(errors.Unavailable):
+        broken.client().download("art_1", tmp_path / "a")
+    later = service(serve(CONTENT)).on(f"HEAD {DOWNLOAD.removeprefix('GET ')}", serve(CONTENT))
+    assert later.client().download("art_1", tmp_path / "a").read_bytes() == CONTENT
+    assert later.asked(DOWNLOAD)[0].headers["Range"] == "bytes=3000-"
+
+
 def test_a_download_is_checked_against_the_tag_that_came_with_it(tmp_path: Path) -> None:
     with pytest.raises(errors.DigestMismatch):
         service(serve(CONTENT + b"x", etag=f'"{DIGEST}"')).client().download("art_1", tmp_path / "a")
