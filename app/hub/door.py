@@ -43,8 +43,9 @@ class HubDoor:
             else:
                 body += message.get("body", b"")
                 if not message.get("more_body"):
+                    content = _translated(scope, start, body)
                     await send(start)
-                    await send({"type": "http.response.body", "body": _translated(scope, start, body)})
+                    await send({"type": "http.response.body", "body": content})
 
         await self.app(scope, receive, send_translated)
 
