@@ -24,6 +24,7 @@ from app.inference import routes as inference
 from app.inference.answers import ProtocolErrors
 from app.jobs import methods
 from app.jobs import routes as jobs
+from app.jobs import webhooks as job_webhooks
 from app.middleware.context import RequestContext
 from app.middleware.guard import Guard
 from app.middleware.limits import BodyLimit
@@ -34,6 +35,7 @@ from app.samples import routes as samples
 from app.services import Catalog, Services
 from app.settings import AppSettings
 from app.sweeper import Sweeper
+from app.webhooks import delivering
 from distilled import __version__
 
 DESCRIPTION = "Distilled data sets on request: a recipe goes in, an artifact comes out, and batches are drawn from it."
@@ -42,6 +44,7 @@ ROUTERS = (
     datasets.router,
     resumable.router,
     jobs.router,
+    job_webhooks.router,
     artifacts.router,
     evaluating.router,
     samples.router,
@@ -67,7 +70,7 @@ def create_app(settings: AppSettings, *, services: Services | None = None) -> Fa
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncGenerator[None]:
-        rounds = [each for each in (Sweeper(parts), freeing.rounds(parts)) if each is not None]
+        rounds = [each for each in (Sweeper(parts), freeing.rounds(parts), delivering.rounds(parts)) if each is not None]
         await run_sync(remove_stale, settings.home)
         for each in rounds:
             each.start()

@@ -1,14 +1,19 @@
 """What the front end may be told from outside, beside what the whole service shares."""
 
-from pydantic import Field, SecretStr
+from pydantic import Field, SecretStr, field_validator
+from pydantic_settings import SettingsConfigDict
 
 from app.errors import InsecureBinding
 from app.middleware.guard import is_loopback
+from app.webhooks import sending
 from registry.settings import Settings
 
 
 class AppSettings(Settings):
     """`DISTILLED_*` variables of the front end."""
+
+    # A secret that is refused is not to be printed.
+    model_config = SettingsConfigDict(hide_input_in_errors=True)
 
     host: str = Field("127.0.0.1", min_length=1, description="address to listen on")
     port: int = Field(8000, ge=0, le=65535, description="port to listen on; 0 takes a free one")
@@ -20,12 +25,30 @@ class AppSettings(Settings):
         168.0, ge=0, description="what was deleted can be restored for so long; then its room is freed"
     )
     free_every_hours: float = Field(24.0, ge=0, description="time between two looks for room to free; 0: only by hand")
+    webhook_secret: SecretStr | None = Field(
+        None, description="signs what webhooks send: whsec_ and random bytes in base64; several with spaces between"
+    )
+    webhook_private: bool = Field(False, description="whether webhooks may go to private networks and this machine")
+    webhook_poll_seconds: float = Field(2.0, gt=0, description="time between two looks for webhooks to send")
+    webhook_timeout_seconds: float = Field(10.0, gt=0, description="all the time that one attempt at a webhook has")
     shutdown_seconds: int = Field(5, ge=1, description="how long requests in hand may take when the service stops")
 
     @property
     def key(self) -> str | None:
         """The key in the clear, or None where none is configured."""
         return None if self.api_key is None else self.api_key.get_secret_value()
+
+    @field_validator("webhook_secret")
+    @classmethod
+    def _is_secret(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is not None:
+            sending.keys(value.get_secret_value())
+        return value
+
+    @property
+    def webhook_keys(self) -> list[bytes]:
+        """What webhooks are signed with; none where there are to be none."""
+        return [] if self.webhook_secret is None else sending.keys(self.webhook_secret.get_secret_value())
 
     @property
     def loopback_only(self) -> bool:

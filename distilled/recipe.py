@@ -13,8 +13,8 @@ from distilled.errors import Problem, RecipeError
 from distilled.knobs import check, fill
 from distilled.manifest import digest_json
 
-#: Given beside the budget, none of these changes what is made.
-NOT_IN_DIGEST = ("priority", "webhook")
+#: None of these changes what is made: they are not in a recipe's digest, and in an artifact's file they stand so.
+NOT_IN_DIGEST: Mapping[str, Any] = {"priority": 0, "webhook": None}
 BUDGETS = ("ipc", "ratio", "bytes")
 SLOTS = {"parametrization": "parametrizations", "objective": "objectives"}
 
@@ -159,8 +159,6 @@ def _scalars(merged: Mapping[str, Any], top: Mapping[str, Any], problems: list[P
             detail = "required" if name == "dataset" else "required where no `method` gives it"
         if name == "dataset" and detail is None:
             value = str(value).lower()
-        if name == "webhook" and value is not None and detail is None:
-            detail = "not supported by this version; leave it out"
         out[name] = value
         if detail:
             problems.append(Problem(pointer=f"/{name}", detail=detail))

@@ -1,6 +1,6 @@
 """From a body to a job: everything that can be wrong with a recipe is found before anything is queued."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,6 +14,9 @@ from distilled.errors import Problem, RecipeError
 from registry import artifacts, jobs
 from registry.errors import NotFound
 from registry.models import Artifact
+
+
+WebhookFault = Callable[[str], str | None]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,7 +33,9 @@ class Plan:
     stored_bytes: int
 
 
-def plan(session: Session, catalog: Catalog, body: Mapping[str, Any]) -> Plan:
+def plan(
+    session: Session, catalog: Catalog, body: Mapping[str, Any], *, webhook_fault: WebhookFault = lambda url: None
+) -> Plan:
     """Expand and check a recipe. Raises RecipeError with every problem of the recipe, its data set and its base.
 
     The base may be named by id, alias or digest; the recipe then names its id. Where no budget is given beside a base,
@@ -58,6 +63,9 @@ def plan(session: Session, catalog: Catalog, body: Mapping[str, Any]) -> Plan:
             problems += error.problems
     if base is not None and dataset:
         problems += continuing.problems(base.header, dataset)
+    if isinstance(body.get("webhook"), str):
+        detail = webhook_fault(body["webhook"])
+        problems += [] if detail is None else [Problem(pointer="/webhook", detail=detail)]
     if problems:
         raise RecipeError(problems)
     learnt = dataset if base is None else continuing.union(base.header, dataset)

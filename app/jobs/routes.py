@@ -1,6 +1,7 @@
 """Jobs: ask for a distilled dataset, watch it being made, call it off."""
 
 from collections.abc import AsyncIterator
+from functools import partial
 from typing import Annotated
 
 from fastapi import APIRouter, BackgroundTasks, Query, Request, Response
@@ -9,7 +10,7 @@ from starlette.responses import JSONResponse
 
 from app.bodies import JsonObject
 from app.deps import DatasetQuery, JobId, MethodQuery, Reading, Service
-from app.jobs import events
+from app.jobs import events, webhooks
 from app.jobs.planning import foresee, plan
 from app.jobs.schemas import DryRun, JobRead, MetricRead
 from app.jobs.submitting import Ask, IdempotencyKey, shown, submit
@@ -46,7 +47,7 @@ def submit_job(
 ) -> JobRead | DryRun | Response:
     """Ask for a distilled data set. The recipe is checked whole before anything is queued."""
     with service.writing() as session:
-        planned = plan(session, service.catalog, body)
+        planned = plan(session, service.catalog, body, webhook_fault=partial(webhooks.fault, service.settings))
         if dry_run:
             response.status_code = 200
             return foresee(session, planned)

@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session
 from app.jobs.planning import Plan
 from app.jobs.schemas import JobRead
 from distilled.manifest import digest_json
-from registry import idempotency, jobs
+from registry import idempotency, jobs, webhooks
 from registry.models import Job
 
 SCOPE = "POST /v1/jobs"
@@ -81,6 +81,9 @@ def _submitted(session: Session, ask: Ask) -> Answer:
         priority=ask.plan.recipe["priority"],
         ipc=ask.plan.ipc,
     )
+    url = ask.plan.recipe["webhook"]
+    if found is not None and url:
+        webhooks.subscribe(session, found, url=url)  # whoever is given another's job is told of its end all the same
     return Answer(
         status=202 if found is None else 200,
         headers={"Location": f"/v1/jobs/{job.id}"},

@@ -3,7 +3,7 @@
 from sqlalchemy import or_, select
 from sqlalchemy.orm import Session
 
-from registry import errors
+from registry import errors, webhooks
 from registry.clock import utc_now
 from registry.ids import new_id
 from registry.jobs.story import change
@@ -32,6 +32,8 @@ def submit(
     session.flush()
     change(session, job.id, kind=EventKind.STATE, data={"state": State.QUEUED})
     session.refresh(job)
+    if recipe.get("webhook"):
+        webhooks.subscribe(session, job, url=recipe["webhook"])
     return job
 
 
@@ -91,6 +93,7 @@ def retry(session: Session, job_id: str, *, fresh: bool) -> Job:
     told = {"state": State.QUEUED, "reason": "retried", "fresh": fresh}
     change(session, job_id, kind=EventKind.STATE, data=told, values=values)
     session.refresh(job)
+    webhooks.renew(session, job_id)
     return job
 
 

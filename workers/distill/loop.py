@@ -17,7 +17,7 @@ from distilled import knobs
 from distilled.files import pack
 from distilled.manifest import FORMAT
 from distilled.parametrizations.base import Parametrization
-from distilled.recipe import check_budget
+from distilled.recipe import NOT_IN_DIGEST, check_budget
 from workers.distill import continual, selection, starts
 from workers.distill.batches import Draw, RealBatches, Uniform
 from workers.distill.catalog import build as build_catalog
@@ -225,7 +225,7 @@ def _header(
         "dataset": {"name": real.name, "digest": real.digest, "licence": real.licence},
         "ipc": ipc,
         "budget": budget,
-        "recipe": dict(recipe),
+        "recipe": {**recipe, **NOT_IN_DIGEST},
         "seed": recipe["seed"],
         "steps": recipe["steps"],
         "images_seen": draw.images_seen,
