@@ -5,7 +5,7 @@ extension. A model's version is the digest of its artifact. `POST /v2/repository
 """
 
 from collections.abc import Iterator
-from typing import Annotated
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Body, Depends, Header, Path, Request, Response
 from sqlalchemy.orm import Session
@@ -30,8 +30,8 @@ from registry import artifacts, errors
 from registry.models import Artifact
 
 EXTENSIONS = ["binary_tensor_data", "parameters"]
-FAULTS = {"4XX": {"model": ErrorRead, "description": "what is wrong, and what to do about it"}}
-ANSWER = {
+FAULTS: dict[int | str, dict[str, Any]] = {"4XX": {"model": ErrorRead, "description": "what is wrong, and what to do about it"}}
+ANSWER: dict[int | str, dict[str, Any]] = {
     200: {
         "description": "the images, their labels, and soft labels where there are any",
         "content": {"application/json": {"schema": {"type": "object"}}, "application/octet-stream": {"schema": {}}},

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, Field
 
 
 class ErrorRead(BaseModel):
@@ -33,8 +33,6 @@ class Ready(BaseModel):
 
 class ModelReady(Ready):
     """The model can be asked."""
-
-    model_config = ConfigDict(protected_namespaces=())
 
     name: str
 
