@@ -125,16 +125,17 @@ def _walk(labels_N: torch.Tensor, *, held: int, before: Mapping[int, int], diges
     Each class is walked through in random order, again and again in another one; the walk goes on where `before` left
     it, and each epoch's orders follow from the epoch alone, so any batch can be found without the batches before it.
     """
-    orders: dict[int, dict[int, torch.Tensor]] = {}
-    places_N = torch.empty_like(labels_N)
+    places_N, orders = torch.empty_like(labels_N), dict[int, dict[int, torch.Tensor]]()
     for k in labels_N.unique().tolist():
         asked_N = labels_N == k
-        steps = range(before[k], before[k] + int(asked_N.sum()))
-        for epoch in range(steps.start // held, (steps.stop - 1) // held + 1):
+        start, count = before[k], int(asked_N.sum())
+        epochs = range(start // held, (start + count - 1) // held + 1)
+        for epoch in epochs:
             if epoch not in orders:
                 rng = generator(digest, seed=seed, index=epoch)
                 orders[epoch] = {label: torch.randperm(held, generator=rng) for label in sorted(before)}
-        places_N[asked_N] = torch.stack([orders[step // held][k][step % held] for step in steps])
+        walked = torch.cat([orders[epoch][k] for epoch in epochs])
+        places_N[asked_N] = walked[start % held : start % held + count]
     return places_N
 
 
