@@ -21,10 +21,13 @@ Part = Mapping[str, Any]
 
 
 class _Dumper(yaml.SafeDumper):
-    """YAML without anchors, which some readers of cards do not follow."""
+    """YAML without anchors, which some readers of cards do not follow, and without lines inside of a name."""
 
     def ignore_aliases(self, data: Any) -> bool:
         return True
+
+    def represent_scalar(self, tag: str, value: Any, style: str | None = None) -> yaml.ScalarNode:
+        return super().represent_scalar(tag, value, style='"' if "\n" in value else style)
 
 
 def front(fields: Mapping[str, Any]) -> str:
