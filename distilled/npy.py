@@ -67,7 +67,7 @@ class NpzFile:
         self._file = path.open("rb")
         try:
             with damage_named(""):
-                self._zip = zipfile.ZipFile(_SmallReads(self._file))
+                self._zip = zipfile.ZipFile(SmallReads(self._file))
             _check_zip(self._zip, packed_bytes=path.stat().st_size, limits=limits)
             self.members: dict[str, Member] = {}
             problems: list[Problem] = []
@@ -156,16 +156,17 @@ def damage_named(key: str) -> Generator[None]:
         raise refused(key, _SEND_WHOLE) from error
 
 
-class _SmallReads:
+class SmallReads:
     """A file that refuses to be read in huge pieces: zipfile reads a zip's whole directory at once, of any size."""
 
-    def __init__(self, file: IO[bytes]) -> None:
+    def __init__(self, file: IO[bytes], *, largest: int = _MAX_READ_BYTES) -> None:
         self._file = file
+        self._largest = largest
         self.seek, self.tell, self.seekable = file.seek, file.tell, file.seekable
 
     def read(self, size: int = -1) -> bytes:
-        data = self._file.read(min(size, _MAX_READ_BYTES + 1) if size >= 0 else _MAX_READ_BYTES + 1)
-        if len(data) > _MAX_READ_BYTES:
+        data = self._file.read(min(size, self._largest + 1) if size >= 0 else self._largest + 1)
+        if len(data) > self._largest:
             raise zipfile.BadZipFile("directory too large")
         return data
 

@@ -33,7 +33,8 @@ KEYS = (
     | {f"{split}_labels": _LABELS for split in SPLITS}
     | {"classes": _CLASSES}
 )
-_LONGEST_NAME = 100
+#: Characters of a class's name.
+LONGEST_NAME = 100
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -262,8 +263,8 @@ def _classes(file: NpzFile, train_labels_N: "np.ndarray[Any, Any]", limits: NpzL
     except (UnicodeDecodeError, ValueError) as error:
         raise refused("classes", "holds names that are not UTF-8 text; save them as numpy.array(names)") from error
     for name in names:
-        if not name.strip() or not name.isprintable() or len(name) > _LONGEST_NAME:
-            raise refused("classes", f"has the name {name[:40]!r}; give 1 to {_LONGEST_NAME} printable characters")
+        if not name.strip() or not name.isprintable() or len(name) > LONGEST_NAME:
+            raise refused("classes", f"has the name {name[:40]!r}; give 1 to {LONGEST_NAME} printable characters")
     if len(set(names)) < len(names):
         twice = next(name for name in names if names.count(name) > 1)
         raise refused("classes", f"has the name {twice!r} more than once; name each class once")

@@ -13,18 +13,20 @@ import torch
 from structlog.contextvars import bound_contextvars
 
 import distilled
-from registry import evaluations, jobs, workers
+from registry import evaluations, jobs, validations, workers
 from registry.errors import QueueDown, RegistryError
 from workers import failures, logs, sources
 from workers.bench import Bench
 from workers.distill import loop
 from workers.distill.memory import keep_freed_memory
 from workers.evaluating import EvaluationReporter
+from workers.leaseholder import Leaseholder
 from workers.pulse import Leave, Pulse, Verdict
 from workers.reporting import JobReporter
 from workers.settings import WorkerSettings
 from workers.shelving import StoreShelf
 from workers.snapshotting import SnapshotKeeper
+from workers.validating import ValidationReporter
 
 #: A job that is no longer ours must not keep the device from the next one, nor end its own process in mid-thought.
 LOST_GRACE_SECONDS = 3.0
@@ -104,6 +106,25 @@ def evaluate(bench: Bench, *, evaluation_id: str) -> None:
         _settle(bench, reporter, work=reporter.measure)
 
 
+def validate(bench: Bench, *, validation_id: str) -> None:
+    """Look at the upload of the validation that is due; come back when it is settled."""
+    with bench.database.write() as session:
+        claim = validations.claim_next(
+            session,
+            worker=bench.worker,
+            worker_pid=bench.pid,
+            device=bench.device_name,
+            lease_seconds=bench.settings.lease_seconds,
+            prefer=validation_id,
+        )
+    if claim is None:
+        logs.get(__name__).info("nothing is queued any more", woken_for=validation_id)
+        return
+    reporter = ValidationReporter(claim, bench=bench)
+    with bound_contextvars(validation_id=claim.validation_id, request_id=claim.request_id, attempt=claim.attempt):
+        _settle(bench, reporter, work=reporter.validate)
+
+
 def _distil(bench: Bench, reporter: JobReporter, keeper: SnapshotKeeper, pulse: Pulse) -> None:
     recipe = reporter.claim.recipe
     real = sources.resolve(
@@ -130,7 +151,7 @@ def _distil(bench: Bench, reporter: JobReporter, keeper: SnapshotKeeper, pulse: 
         reporter.take(event, pulse=pulse)
 
 
-def _settle(bench: Bench, reporter: JobReporter | EvaluationReporter, *, work: Callable[[Pulse], None]) -> bool:
+def _settle(bench: Bench, reporter: JobReporter | Leaseholder, *, work: Callable[[Pulse], None]) -> bool:
     """Do the work under a pulse and settle however it ends. True: it ended well."""
     log = logs.get(__name__)
     log.info("starts", device=bench.device_name)
@@ -150,7 +171,7 @@ def _settle(bench: Bench, reporter: JobReporter | EvaluationReporter, *, work: C
     return True
 
 
-def _pulse(bench: Bench, reporter: JobReporter | EvaluationReporter) -> Pulse:
+def _pulse(bench: Bench, reporter: JobReporter | Leaseholder) -> Pulse:
     settings = bench.settings
 
     def give_up(verdict: Verdict) -> None:

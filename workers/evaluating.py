@@ -7,67 +7,42 @@ from distilled import continuing, knobs
 from distilled.parametrizations.base import ImageSpace
 from registry import evaluations
 from registry.evaluations import EvaluationClaim
-from registry.leases import Beat
-from registry.models import Evaluation, State
+from registry.models import Evaluation
 from workers import sources
 from workers.bench import Bench
 from workers.distill import continual
 from workers.distill import evaluate as measuring
 from workers.distill.data import RealData
 from workers.distill.errors import DatasetChanged, DatasetUnavailable
+from workers.leaseholder import Leaseholder
 from workers.pulse import Leave, Pulse, Verdict
-from workers.writing import surely
 
 
-class EvaluationReporter:
-    """An evaluation as the registry sees it. It has no snapshots: one that is given back starts again."""
+class EvaluationReporter(Leaseholder):
+    """An evaluation as the registry sees it."""
 
     def __init__(self, claim: EvaluationClaim, *, bench: Bench) -> None:
+        super().__init__(evaluations, Evaluation, claim.evaluation_id, attempt=claim.attempt, bench=bench)
         self.claim = claim
-        self._bench = bench
-        self._progress = 0.0
-
-    def beat(self) -> Beat:
-        """Renew the lease; called in the pulse's thread, as is `peek`."""
-        with self._bench.database.write() as session:
-            return evaluations.beat(
-                session,
-                self.claim.evaluation_id,
-                attempt=self.claim.attempt,
-                lease_seconds=self._bench.settings.lease_seconds,
-                progress=self._progress,
-            )
-
-    def peek(self) -> Beat:
-        """Look whether the evaluation is still held; writes nothing."""
-        with self._bench.database.read() as session:
-            row = session.get(Evaluation, self.claim.evaluation_id)
-            held = row is not None and row.state is State.RUNNING and row.attempt == self.claim.attempt
-            return Beat.CONTINUE if held else Beat.LOST
-
-    def leave(self, verdict: Verdict) -> None:
-        """Give the evaluation back, if it is still ours to give."""
-        if verdict is not Verdict.LOST:
-            self._settle(evaluations.release)
 
     def fail(self, failure: Mapping[str, Any]) -> None:
         """End the evaluation as failed, unless it is no longer ours."""
-        self._settle(evaluations.fail, error=dict(failure))
+        self.settle(evaluations.fail, error=dict(failure))
 
     def measure(self, pulse: Pulse) -> None:
         """Do the evaluation. Raises Leave where it is lost or to be given back."""
         real = self._real()
-        content = self._bench.store.get(self.claim.artifact_digest)
+        content = self.bench.store.get(self.claim.artifact_digest)
         config = knobs.build(measuring.EvaluationConfig, self.claim.config, pointer="/evaluation")
 
         def on_progress(fraction: float) -> None:
-            self._progress = fraction
+            self.progress = fraction
             pulse.check(at_snapshot=True)
 
         keys = measuring.baseline_keys_of(
             content, real, network=self.claim.network, config=config, seed=self.claim.seed
         )
-        with self._bench.database.read() as session:
+        with self.bench.database.read() as session:
             baselines = evaluations.find_baselines(session, keys)
         result = measuring.evaluate(
             content,
@@ -75,11 +50,11 @@ class EvaluationReporter:
             network=self.claim.network,
             config=config,
             seed=self.claim.seed,
-            device=self._bench.device,
+            device=self.bench.device,
             baselines=baselines,
             on_progress=on_progress,
         )
-        if self._settle(evaluations.finish, result=result) is None:
+        if self.settle(evaluations.finish, result=result) is None:
             raise Leave(Verdict.LOST)
 
     def _real(self) -> RealData:
@@ -105,7 +80,7 @@ class EvaluationReporter:
         return real if real.digest == part["digest"] else None
 
     def _resolved(self, name: str) -> RealData:
-        bench = self._bench
+        bench = self.bench
         return sources.resolve(
             name,
             database=bench.database,
@@ -121,11 +96,3 @@ class EvaluationReporter:
                 f"the artifact was made from {self.claim.dataset!r} with the digest {self.claim.dataset_digest}, but "
                 f"the data set of this name now has {real.digest}: put the former data back under it, or distil again"
             )
-
-    def _settle(self, write: Any, **values: Any) -> Any:
-        """Call one of the registry's endings, trying again while the database is away."""
-        claim = self.claim
-        return surely(
-            self._bench.database,
-            lambda session: write(session, claim.evaluation_id, attempt=claim.attempt, **values),
-        )

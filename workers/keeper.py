@@ -10,9 +10,9 @@ from collections.abc import Callable, Collection, Sequence
 
 from sqlalchemy import select
 
-from registry import evaluations, jobs, workers
+from registry import evaluations, jobs, validations, workers
 from registry.errors import QueueDown, RegistryError
-from registry.models import Evaluation, Job, State, Worker
+from registry.models import Evaluation, Job, State, Validation, Worker
 from registry.queue import Waker
 from registry.session import Database
 from workers import identity, logs
@@ -122,25 +122,28 @@ class Keeper:
         with self._database.write() as session:
             swept = jobs.sweep(session, max_attempts=attempts, rewake_seconds=rewake_seconds)
             measured = evaluations.sweep(session, max_attempts=attempts, rewake_seconds=rewake_seconds)
-        for found in (swept, measured):
+            looked_at = validations.sweep(session, max_attempts=attempts, rewake_seconds=rewake_seconds)
+        for found in (swept, measured, looked_at):
             if found.requeued or found.failed or found.cancelled:
                 logs.get(__name__).warning(
                     "swept", requeued=found.requeued, failed=found.failed, cancelled=found.cancelled
                 )
-        self._wake(swept.wake, measured.wake)
+        self._wake(swept.wake, measured.wake, looked_at.wake)
 
-    def _wake(self, job_ids: Sequence[str], evaluation_ids: Sequence[str]) -> None:
+    def _wake(self, job_ids: Sequence[str], evaluation_ids: Sequence[str], validation_ids: Sequence[str]) -> None:
         try:
             for job_id in job_ids:
                 self._queue.wake_job(job_id)
             for evaluation_id in evaluation_ids:
                 self._queue.wake_evaluation(evaluation_id)
+            for validation_id in validation_ids:
+                self._queue.wake_validation(validation_id)
         except QueueDown as error:
             # They count as woken now, and are woken again after `rewake_seconds`.
             logs.get(__name__).warning("a wake-up was not sent", error=str(error))
 
     def _wake_queued(self, *, most: int | None) -> None:
-        """Wake for at most so many jobs and evaluations that are queued, whether or not they have been woken for.
+        """Wake for at most so many of each kind that are queued, whether or not they have been woken for.
 
         The embedded queue is emptied when the service starts: everything queued has lost its wake-up. Any other broker
         may have been, but most often was not: one wake-up of each kind gives a new worker something to claim, and costs
@@ -151,13 +154,15 @@ class Keeper:
                 model: list(
                     session.scalars(select(model.id).where(model.state == State.QUEUED).order_by(model.id).limit(most))
                 )
-                for model in (Job, Evaluation)
+                for model in workers.HELD
             }
             for job_id in ids[Job]:
                 jobs.woken(session, job_id)
             for evaluation_id in ids[Evaluation]:
                 evaluations.woken(session, evaluation_id)
-        self._wake(ids[Job], ids[Evaluation])
+            for validation_id in ids[Validation]:
+                validations.woken(session, validation_id)
+        self._wake(ids[Job], ids[Evaluation], ids[Validation])
 
 
 def _holds_messages(settings: WorkerSettings) -> bool:

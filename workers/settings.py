@@ -19,5 +19,8 @@ class WorkerSettings(Settings):
     stop_grace_seconds: float = Field(
         default=5.0, gt=0, description="a job without a snapshot so long after SIGTERM goes back to its last one"
     )
+    validation_seconds: float = Field(
+        default=3600.0, gt=0, description="an upload that takes longer to validate is refused"
+    )
     download: bool = Field(default=True, description="whether missing built-in datasets may be downloaded")
     log_level: str = Field(default="INFO", pattern="^(DEBUG|INFO|WARNING|ERROR)$", description="least level logged")

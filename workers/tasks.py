@@ -1,4 +1,4 @@
-"""The two tasks, known to Celery by name. A message is a wake-up with an id; the registry says what is to be done.
+"""The three tasks, known to Celery by name. A message is a wake-up with an id; the registry says what is to be done.
 
 No torch here: the worker's main process imports this module. The work is in `workers.child`, which only the spawned
 children import (see `workers.celery_app.Loader`).
@@ -31,3 +31,10 @@ def evaluate_artifact(task: "Task[Any, Any]", evaluation_id: str) -> None:
     """Run the evaluation that is due."""
     child, bench = cast("Loader", task.app.loader).workplace()
     child.evaluate(bench, evaluation_id=evaluation_id)
+
+
+@shared_task(name="workers.validate_upload", bind=True, **OPTIONS)
+def validate_upload(task: "Task[Any, Any]", validation_id: str) -> None:
+    """Run the validation that is due."""
+    child, bench = cast("Loader", task.app.loader).workplace()
+    child.validate(bench, validation_id=validation_id)

@@ -1,0 +1,127 @@
+"""One attempt at one validation: an upload becomes the npz of a dataset, or is refused with what was found."""
+
+import errno
+import shutil
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from distilled import npz
+from distilled.errors import UploadError
+from distilled.kinds import Kind
+from distilled.npz import NpzFacts, NpzLimits
+from distilled.report import Report
+from registry import uploads, validations
+from registry.errors import BlobMissing, RegistryError, StoreFull
+from registry.models import Validation
+from registry.validations import Accepted, ValidationClaim
+from workers import intake, logs
+from workers.bench import Bench
+from workers.leaseholder import Leaseholder
+from workers.pulse import Leave, Pulse, Verdict
+
+PREFIX = "validation-"
+#: A folder that is older belongs to a process that was killed, in seconds.
+STALE_SECONDS = 24 * 3600
+#: How much of all the work fetching the file is.
+FETCHED = 0.1
+
+
+class ValidationReporter(Leaseholder):
+    """A validation as the registry sees it."""
+
+    def __init__(self, claim: ValidationClaim, *, bench: Bench) -> None:
+        super().__init__(validations, Validation, claim.validation_id, attempt=claim.attempt, bench=bench)
+        self.claim = claim
+        self._report = Report(kind=Kind(claim.kind), num_bytes=claim.num_bytes)
+
+    def fail(self, failure: Mapping[str, Any]) -> None:
+        """Refuse the dataset for what is no fault of the file: that is kept, so that it need not be sent again."""
+        again = f' What was sent is kept for a while: POST /v1/datasets with "upload": "{self.claim.upload_id}".'
+        self._report.error = {**failure, "detail": str(failure["detail"]) + (again if self.claim.upload_id else "")}
+        self.settle(validations.refuse, report=self._report.to_json())
+
+    def validate(self, pulse: Pulse) -> None:
+        """Do the validation. Raises Leave where it is lost or to be given back."""
+        folder = spool_folder(self.bench.settings.home)
+        try:
+            with TemporaryDirectory(dir=folder, prefix=PREFIX) as work:
+                self._validate(Path(work), pulse)
+        except OSError as error:
+            if error.errno in (errno.ENOSPC, errno.EDQUOT):
+                raise StoreFull from error
+            raise
+
+    def _validate(self, work: Path, pulse: Pulse) -> None:
+        sent, made = work / "sent", work / "made.npz"
+        self._fetch(sent, pulse)
+        try:
+            facts = self._facts(sent, made, pulse)
+        except UploadError as error:
+            self._report.problems = error.problems
+            settled = self.settle(validations.refuse, report=self._report.to_json())
+        else:
+            accepted = Accepted(
+                digest=facts.digest,
+                blob_digest=self.bench.store.put_file(made),
+                num_bytes=made.stat().st_size,
+                facts=facts.to_json(),
+            )
+            settled = self.settle(validations.accept, accepted=accepted, report=self._report.to_json())
+        if not settled:
+            raise Leave(Verdict.LOST)
+        self._drop()
+
+    def _facts(self, sent: Path, made: Path, pulse: Pulse) -> NpzFacts:
+        """What the npz at `made` holds. Raises UploadError."""
+        limits = NpzLimits()
+        if self._report.kind is Kind.NPZ:
+            facts, self._report = npz.examine(sent, limits=limits)
+            sent.replace(made)
+            return facts
+
+        def tick(fraction: float) -> None:
+            self.progress = FETCHED + (1 - FETCHED) * fraction
+            pulse.check(at_snapshot=True)
+
+        most = intake.Limits(seconds=self.bench.settings.validation_seconds)
+        return intake.make(sent, made, report=self._report, limits=most, tick=tick, npz_limits=limits)
+
+    def _fetch(self, path: Path, pulse: Pulse) -> None:
+        """The upload as one file. Raises BlobMissing where a piece of it is gone."""
+        if self.claim.upload_id is None:
+            raise BlobMissing("The upload is gone; send the file again.")
+        with self.bench.database.read() as session:
+            parts = uploads.parts(session, self.claim.upload_id)
+        with path.open("wb") as file:
+            for i, part in enumerate(parts):
+                file.write(self.bench.store.get_named(part.key))
+                self.progress = FETCHED * i / len(parts)
+                pulse.check(at_snapshot=True)
+        if path.stat().st_size != self.claim.num_bytes:
+            raise BlobMissing("The upload is no longer whole; send the file again.")
+
+    def _drop(self) -> None:
+        """Remove what was sent: it has become something else. What is not removed now expires."""
+        upload_id = self.claim.upload_id
+        if upload_id is None:
+            return
+        try:
+            for key in self.bench.store.list_named(uploads.folder(upload_id)):
+                self.bench.store.delete_named(key)
+            with self.bench.database.write() as session:
+                uploads.forget(session, upload_id)
+        except RegistryError as error:
+            logs.get(__name__).warning("the upload was not removed; it will expire", error=str(error))
+
+
+def spool_folder(home: Path) -> Path:
+    """Where files lie while they are looked at, without what killed processes left there."""
+    folder = home.expanduser().absolute() / "tmp"
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    for path in folder.glob(f"{PREFIX}*"):
+        if time.time() - path.stat().st_mtime > STALE_SECONDS:
+            shutil.rmtree(path, ignore_errors=True)
+    return folder
