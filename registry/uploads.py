@@ -16,6 +16,7 @@ from registry.clock import database_now
 from registry.ids import new_id
 from registry.models import LIVING, Upload, UploadPart, Validation
 from registry.session import lock_word
+from registry.store import Store
 
 
 def create(session: Session, *, length: int, told: str, hours: float, most: int | None = None) -> Upload:
@@ -96,6 +97,12 @@ def expired(session: Session, *, limit: int = 100) -> Sequence[str]:
     """Ids of uploads whose time is over and which nobody is to look at. They do not come back to life."""
     over = select(Upload.id).where(Upload.expires <= database_now(), ~_in_use())
     return session.scalars(over.order_by(Upload.id).limit(limit)).all()
+
+
+def remove_pieces(store: Store, upload_id: str) -> None:
+    """Remove the objects of an upload, also those that no row knows of. `forget` comes after it."""
+    for key in store.list_named(folder(upload_id)):
+        store.delete_named(key)
 
 
 def forget(session: Session, upload_id: str) -> None:

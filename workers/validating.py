@@ -109,8 +109,7 @@ class ValidationReporter(Leaseholder):
         if upload_id is None:
             return
         try:
-            for key in self.bench.store.list_named(uploads.folder(upload_id)):
-                self.bench.store.delete_named(key)
+            uploads.remove_pieces(self.bench.store, upload_id)
             with self.bench.database.write() as session:
                 uploads.forget(session, upload_id)
         except RegistryError as error:

@@ -109,8 +109,7 @@ def head(services: Services, upload: Upload, num_bytes: int) -> bytes:
 
 def drop(services: Services, upload_id: str) -> None:
     """Remove an upload: its pieces first, and then the row that knows of them."""
-    for key in services.store.list_named(uploads.folder(upload_id)):
-        services.store.delete_named(key)
+    uploads.remove_pieces(services.store, upload_id)
     with services.writing() as session:
         uploads.forget(session, upload_id)
 
