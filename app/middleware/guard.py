@@ -6,6 +6,7 @@ alone, and takes nothing that changes state from a page of another origin.
 """
 
 import hmac
+from base64 import b64decode
 from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers
@@ -59,6 +60,15 @@ class Guard:
 
 
 def _holds(headers: Headers, key: str) -> bool:
-    """Whether a request carries the key; the comparison takes as long for any wrong one."""
+    """Whether a request carries the key, as a Bearer token or as the password of Basic, whose user may be any.
+
+    Some clients know no other way than Basic. The comparison takes as long for any wrong key.
+    """
     scheme, _, given = headers.get("authorization", "").partition(" ")
-    return scheme.lower() == "bearer" and hmac.compare_digest(given.strip().encode(), key.encode())
+    token = given.strip().encode()
+    if scheme.lower() == "basic":
+        try:
+            token = b64decode(token, validate=True).partition(b":")[2]
+        except ValueError:
+            return False
+    return scheme.lower() in ("bearer", "basic") and hmac.compare_digest(token, key.encode())
