@@ -1,5 +1,6 @@
 """The service under test, and the few things that the suite makes in it: one data set, a handful of tiny jobs."""
 
+import base64
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -14,7 +15,7 @@ from tests.conformance.wire import Wire, until
 
 URLS = os.environ.get("DISTILLED_URL", "").split()
 #: Fixtures that cost a job: what needs none of them goes first, while the worker is at it.
-COSTLY = ("images", "soft", "generator", "measured")
+COSTLY = ("images", "soft", "generator", "measured", "sent")
 #: How long a job may take until the suite gives up on it, in seconds. A start of torch on a shared core is most of it.
 JOB_SECONDS = 150.0
 
@@ -48,6 +49,10 @@ def _urls(config: pytest.Config) -> list[str]:
 
 def _needs_a_job(item: pytest.Item) -> bool:
     return any(name in COSTLY for name in getattr(item, "fixturenames", ()))
+
+
+TUS = {"Tus-Resumable": "1.0.0"}
+PIECE = {**TUS, "Content-Type": "application/offset+octet-stream"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -128,6 +133,28 @@ def jobs(wire: Wire, worker: None, dataset: str, keep: bool) -> dict[str, str]:
     }
 
 
+@pytest.fixture(scope="session")
+def sent(wire: Wire, worker: None, prefix: str) -> Iterator[dict[str, str]]:
+    """The names of data sets that a worker is to look at, by what was sent; all at once, one of them in pieces."""
+    names = {kind: f"{prefix}-{kind}" for kind in ("zip", "tar", "parquet", "spoilt")}
+    spoilt = {"train/dog/broken.png": b"no picture", "train/dog/same.png": making.png(0)}
+    files = {
+        "tar": ("a.tar.gz", making.tarred({**making.folder("train"), **spoilt})),
+        "parquet": ("a.parquet", making.table()),
+        "spoilt": ("a.zip", making.zipped({"../../escape.png": making.png(1), "train/dog/0.png": making.png(2)})),
+    }
+    for name in names.values():
+        wire.call("DELETE", f"/v1/datasets/{name}?force=true")
+    for kind, file in files.items():
+        wire.ok("POST", "/v1/datasets", status=201, data={"name": names[kind]}, files={"file": file})
+    upload = resumed(wire, making.zipped(making.folder("train", "test"))).rpartition("/")[2]
+    body = {"name": names["zip"], "upload": upload, "licence": "CC0 1.0"}
+    wire.ok("POST", "/v1/datasets", status=201, json=body)
+    yield names
+    for name in names.values():
+        wire.call("DELETE", f"/v1/datasets/{name}?force=true")
+
+
 @pytest.fixture(scope="session", autouse=True)
 def begun(request: pytest.FixtureRequest) -> None:
     """Queues the jobs before the first test, so that the worker works while tests run that need none of them."""
@@ -135,6 +162,7 @@ def begun(request: pytest.FixtureRequest) -> None:
         wire: Wire = request.getfixturevalue("wire")
         if wire.call("GET", "/readyz").json()["checks"]["workers"]["state"] == "ok":
             request.getfixturevalue("jobs")
+            request.getfixturevalue("sent")
 
 
 @pytest.fixture(scope="session")
@@ -181,3 +209,24 @@ def made(wire: Wire, job_id: str) -> Made:
         pytest.exit(f"{job_id} {job['state']}, so what tests look at is not there: {job['error']}", returncode=1)
     path = f"/v1/artifacts/{job['artifact_id']}"
     return Made(id=job["artifact_id"], path=path, job=job, manifest=wire.get(path))
+
+
+def resumed(wire: Wire, content: bytes) -> str:
+    """Send an upload in two pieces, the second from where the service says that it stands; its path."""
+    told = "filename " + base64.b64encode(b"a.zip").decode()
+    begin = {**TUS, "Upload-Length": str(len(content)), "Upload-Metadata": told}
+    location = path_of(wire.ok("POST", "/v1/uploads", status=201, headers=begin))
+    half = len(content) // 2
+    wire.ok("PATCH", location, status=204, headers={**PIECE, "Upload-Offset": "0"}, content=content[:half])
+    stands = wire.ok("HEAD", location, headers=TUS).headers
+    assert (stands["upload-offset"], stands["upload-length"]) == (str(half), str(len(content)))
+    rest = {**PIECE, "Upload-Offset": stands["upload-offset"]}
+    assert wire.ok("PATCH", location, status=204, headers=rest, content=content[half:]).headers["upload-offset"] == str(
+        len(content)
+    )
+    return location
+
+
+def path_of(answer: httpx2.Response) -> str:
+    """The path of what was made, on whatever replica the next request goes to."""
+    return httpx2.URL(answer.headers["location"]).path

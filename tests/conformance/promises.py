@@ -7,8 +7,8 @@ from typing import Any
 import httpx2
 
 PROBLEM = "application/problem+json"
-#: Parts of the service that speak a protocol of others, with errors of its own: /hf as the Hub, /v2 as KServe, tus.
-FOREIGN = ("/hf/", "/v2", "/v1/uploads")
+#: Parts of the service that speak a protocol of others and have errors as its clients know them: the Hub, KServe.
+FOREIGN = ("/hf/", "/v2")
 #: What would tell a stranger how the host is laid out or what the code is made of.
 LEAKS = re.compile(
     r"Traceback \(|File \"|site-packages|\.py\b|sqlalchemy|psycopg|sqlite|pydantic|"

@@ -72,3 +72,31 @@ def test_a_name_points_to_what_is_there(wire: Wire, alias: str) -> None:
     wire.problem(404, "PUT", f"/v1/aliases/{alias}", json={"artifact_id": f"art_{'0' * 32}"})
     assert wire.pointers("PUT", f"/v1/aliases/{alias}", json={}) == ["/artifact_id"]
     wire.problem(404, "GET", f"/v1/aliases/{alias}")
+
+
+def test_every_move_is_kept(wire: Wire, images: Made, soft: Made, prefix: str) -> None:
+    name = f"{prefix}-moved-{images.id[-6:]}"
+    before = wire.call("GET", f"/v1/aliases/{name}/history")
+    known = len(before.json()["items"]) if before.status_code == 200 else 0
+    put(wire, name, images.id, status=201)
+    put(wire, name, soft.id, status=200)
+    wire.ok("DELETE", f"/v1/aliases/{name}", status=204)
+    moves = [move for page in wire.pages(f"/v1/aliases/{name}/history", limit=2) for move in page]
+    told = [(move["action"], move["from_artifact_id"], move["to_artifact_id"]) for move in moves[: len(moves) - known]]
+    assert told == [("deleted", soft.id, None), ("moved", images.id, soft.id), ("set", None, images.id)]
+    assert [move["at"] for move in moves] == sorted((move["at"] for move in moves), reverse=True)
+
+
+def test_a_name_that_never_was_has_no_history(wire: Wire) -> None:
+    wire.problem(404, "GET", "/v1/aliases/never-was-given/history")
+
+
+def test_a_name_is_moved_only_from_where_the_caller_saw_it(wire: Wire, images: Made, soft: Made, alias: str) -> None:
+    there = f"/v1/aliases/{alias}"
+    wire.ok("PUT", there, status=412, json={"artifact_id": images.id}, headers={"If-Match": '"x"'})
+    wire.ok("PUT", there, status=201, json={"artifact_id": images.id}, headers={"If-None-Match": "*"})
+    seen = wire.ok("GET", there).headers["etag"]
+    wire.ok("PUT", there, json={"artifact_id": soft.id}, headers={"If-Match": seen})
+    wire.problem(412, "PUT", there, json={"artifact_id": images.id}, headers={"If-Match": seen})
+    wire.problem(412, "DELETE", there, headers={"If-Match": seen})
+    assert wire.get(there)["artifact_id"] == soft.id

@@ -119,3 +119,13 @@ def dry(wire: Wire, recipe: dict[str, Any]) -> dict[str, Any]:
     """What a dry run answers."""
     given = {name: value for name, value in recipe.items() if value is not None}
     return wire.ok("POST", "/v1/jobs?dry_run=true", json=given).json()
+
+
+def test_an_estimate_says_what_it_follows_from(wire: Wire, dataset: str) -> None:
+    estimate = dry(wire, {**RECIPE, "dataset": dataset})["estimate"]
+    assert 0 < estimate["seconds"] <= estimate["seconds_p90"]
+    assert estimate["memory_bytes"] > 0
+    assert estimate["queue_position"] >= 1
+    assert estimate["seconds_ahead"] is None or estimate["seconds_ahead"] >= 0
+    assert estimate["basis"]["jobs"] >= 0
+    assert (estimate["basis"]["match"] == "guess") == (estimate["basis"]["jobs"] == 0)
