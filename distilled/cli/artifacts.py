@@ -12,6 +12,7 @@ from distilled.bars import transfer_bar
 from distilled.cli.results import show_evaluations
 from distilled.cli.screen import table, text
 from distilled.cli.session import PAGE, JsonFlag, Key, Url, begin
+from distilled.formats.sets import SUFFIXES
 
 ArtifactId = Annotated[str, typer.Argument(metavar="ARTIFACT", help="Id or alias of the artifact.")]
 Out = Annotated[Path | None, typer.Option("-o", "--output", help="File to write; by default named after the artifact.")]
@@ -23,6 +24,9 @@ class PullFormat(StrEnum):
     SAFETENSORS = "safetensors"
     NPZ = "npz"  #: MedMNIST's keys
     PNG = "png"  #: a zip in ImageFolder layout
+    PARQUET = "parquet"  #: the Hugging Face convention
+    WEBDATASET = "webdataset"  #: a tar
+    ARROW = "arrow"  #: an IPC stream
 
 
 class SampleFormat(StrEnum):
@@ -37,7 +41,7 @@ class Dtype(StrEnum):
     FLOAT32 = "float32"  #: standardised, N x C x H x W
 
 
-_SUFFIXES = {"content": ".safetensors", "safetensors": ".safetensors", "npz": ".npz", "png": ".zip", "json": ".json"}
+_SUFFIXES = {"content": ".safetensors", **SUFFIXES}
 _MIXED = re.compile(r"(.+)=(\d+\.?\d*|\.\d+)", re.ASCII)
 
 
@@ -114,7 +118,9 @@ def pull(
     """Download an artifact, or a finished set from it. A broken download of `content` is continued."""
     session = begin(ctx, url=url, key=key, json=json)
     if format is PullFormat.CONTENT and (ipc is not None or classes):
-        raise typer.BadParameter("--ipc and --classes need --format safetensors, npz or png: content is the whole file")
+        raise typer.BadParameter(
+            "--ipc and --classes need another --format, such as parquet: content is the whole file"
+        )
     target = output or _target(artifact, format)
     with transfer_bar(target.name, console=session.screen.err, disable=session.screen.as_json) as on_progress:
         if format is PullFormat.CONTENT:
@@ -204,5 +210,5 @@ def _mixture(text: str) -> dict[str, float]:
 
 
 def _format_of(output: Path | None) -> SampleFormat:
-    by_suffix = {suffix: name for name, suffix in _SUFFIXES.items() if name != "content"}
-    return SampleFormat(by_suffix.get(output.suffix.lower() if output else "", "safetensors"))
+    by_suffix = {_SUFFIXES[format.value]: format for format in SampleFormat}
+    return by_suffix.get(output.suffix.lower() if output else "", SampleFormat.SAFETENSORS)

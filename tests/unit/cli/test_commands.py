@@ -294,6 +294,23 @@ def test_pull_asks_for_a_finished_set(tmp_path: Path) -> None:
     assert dict(service.requests[0].url.params) == {"format": "npz", "ipc": "1", "classes": "cat,3"}
 
 
+@pytest.mark.parametrize(("format", "suffix"), [("parquet", ".parquet"), ("webdataset", ".tar"), ("arrow", ".arrows")])
+def test_pull_names_a_set_after_its_format(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, format: str, suffix: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    service = house()
+    assert run(service, "pull", "art_1", "--format", format).exit_code == 0
+    assert (tmp_path / f"art_1{suffix}").read_bytes() == CONTENT
+    assert dict(service.requests[0].url.params) == {"format": format}
+
+
+def test_sample_takes_no_format_that_a_batch_cannot_have_from_the_name(tmp_path: Path) -> None:
+    service = house()
+    assert run(service, "sample", "art_1", "--count", "1", "-o", str(tmp_path / "batch.parquet")).exit_code == 0
+    assert service.requests[0].url.params["format"] == "safetensors"
+
+
 def test_a_corrupt_pull_is_1_and_leaves_nothing(tmp_path: Path) -> None:
     service = house().on("GET /v1/artifacts/art_1", artifact(digest="1" * 64))
     result = run(service, "pull", "art_1", "-o", str(tmp_path / "a"))
