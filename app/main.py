@@ -10,8 +10,9 @@ from fastapi import Depends, FastAPI
 from app import errors, freeing, health
 from app.admin import routes as admin
 from app.aliases import routes as aliases
-from app.artifacts import evaluating
+from app.artifacts import comparing, evaluating
 from app.artifacts import routes as artifacts
+from app.croissant import routes as croissant
 from app.datasets import resumable
 from app.datasets import routes as datasets
 from app.datasets.uploads import remove_stale
@@ -47,10 +48,12 @@ ROUTERS = (
     job_webhooks.router,
     artifacts.router,
     evaluating.router,
+    comparing.router,
     samples.router,
     streaming.router,
     preview.router,
     aliases.router,
+    croissant.router,
     inference.router,
     hub.router,
     admin.router,
@@ -70,7 +73,8 @@ def create_app(settings: AppSettings, *, services: Services | None = None) -> Fa
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncGenerator[None]:
-        rounds = [each for each in (Sweeper(parts), freeing.rounds(parts), delivering.rounds(parts)) if each is not None]
+        every = (Sweeper(parts), freeing.rounds(parts), delivering.rounds(parts))
+        rounds = [each for each in every if each is not None]
         await run_sync(remove_stale, settings.home)
         for each in rounds:
             each.start()
