@@ -7,14 +7,14 @@ from typing import Any
 from sqlalchemy.orm import Session
 
 from app.datasets.known import facts
-from app.jobs.schemas import DryRun, Estimate
+from app.jobs.estimating import Estimator
+from app.jobs.schemas import DryRun
 from app.services import Catalog
 from distilled import __version__, continuing, recipe
 from distilled.errors import Problem, RecipeError
 from registry import artifacts, jobs
 from registry.errors import NotFound
 from registry.models import Artifact
-
 
 WebhookFault = Callable[[str], str | None]
 
@@ -24,13 +24,14 @@ class Plan:
     """A recipe that can be distilled.
 
     ipc: what its budget comes to. digest: equal digests make equal artifacts.
-    stored_bytes: what the artifact's tensors will take.
+    stored_bytes: what the artifact's tensors will take. facts: of the data that it holds classes of.
     """
 
     recipe: dict[str, Any]
     ipc: int
     digest: str
     stored_bytes: int
+    facts: Mapping[str, Any]
 
 
 def plan(
@@ -80,23 +81,35 @@ def plan(
             base_digest=None if base is None else base.digest,
         ),
         stored_bytes=holding.bytes,
+        facts=learnt,
     )
 
 
-def foresee(session: Session, planned: Plan) -> DryRun:
-    """What a recipe comes to, and whether it is on its way already."""
+def foresee(session: Session, catalog: Catalog, planned: Plan) -> DryRun:
+    """What a recipe comes to, what it will take, and whether it is on its way already."""
+    estimator = Estimator(session=session, facts_of=lambda name: _facts_or_guess(session, catalog, name))
     existing = jobs.find_reusable(session, planned.digest)
     return DryRun(
         recipe=planned.recipe,
         ipc=planned.ipc,
         digest=planned.digest,
         existing_job_id=None if existing is None else existing.id,
-        estimate=Estimate(
-            bytes=planned.stored_bytes,
-            seconds=None,
-            reason="how long it takes depends on the worker; the job's eta_seconds tells once it runs",
+        estimate=estimator.estimate(
+            planned.recipe,
+            digest=planned.digest,
+            ipc=planned.ipc,
+            stored_bytes=planned.stored_bytes,
+            facts=planned.facts,
         ),
     )
+
+
+def _facts_or_guess(session: Session, catalog: Catalog, name: str) -> Mapping[str, Any]:
+    """Facts of the data set of a waiting job; of one that was deleted meanwhile, those of a small one."""
+    try:
+        return facts(session, catalog, name)
+    except RecipeError:
+        return {"shape": [1, 28, 28], "classes": ["0"] * 10, "train_counts": [1000] * 10}
 
 
 def _base(session: Session, name: str) -> Artifact:

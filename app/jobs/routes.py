@@ -50,7 +50,7 @@ def submit_job(
         planned = plan(session, service.catalog, body, webhook_fault=partial(webhooks.fault, service.settings))
         if dry_run:
             response.status_code = 200
-            return foresee(session, planned)
+            return foresee(session, service.catalog, planned)
         ask = Ask(plan=planned, body=body, reuse=reuse, request_id=request.state.request_id, key=idempotency_key)
         answer = submit(session, ask, hours=service.settings.idempotency_hours)
     if answer.queued is not None:

@@ -1,6 +1,7 @@
 """Jobs as they are shown."""
 
 from datetime import datetime
+from enum import StrEnum
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -51,12 +52,35 @@ class JobRead(BaseModel):
     updated_at: datetime
 
 
-class Estimate(BaseModel):
-    """What a recipe will take; null with a reason where nobody knows."""
+class Match(StrEnum):
+    """How much like this recipe those jobs were that an estimate follows from."""
 
-    bytes: int | None = Field(description="size of the stored tensors")
-    seconds: float | None
-    reason: str | None = Field(description="why a figure is null")
+    RECIPE = "recipe"  #: the same recipe, data and code
+    OPTIONS = "options"  #: the same data set, budget and options; another seed or number of steps
+    IPC = "ipc"  #: the same data set, method and images per class; other options
+    METHOD = "method"  #: the same data set and method
+    GUESS = "guess"  #: none has finished: a first guess, right in its order of magnitude if at all
+
+
+class Basis(BaseModel):
+    """What the seconds follow from. Those of jobs with other steps are taken in proportion."""
+
+    jobs: int = Field(description="finished jobs that they follow from; 0: a first guess")
+    match: Match
+    devices: list[str] = Field(description="the kinds of device that those jobs, or the guess, are of")
+
+
+class Estimate(BaseModel):
+    """What a recipe will take."""
+
+    bytes: int = Field(description="size of the stored tensors; exact")
+    seconds: float = Field(description="from a worker's start to the artifact, without evaluations: the median")
+    seconds_p90: float = Field(description="what nine of ten such jobs stay below")
+    memory_bytes: int = Field(description="peak of the device's memory, or of the process on a CPU")
+    memory_jobs: int = Field(description="finished jobs that reported it; 0: a first guess")
+    queue_position: int = Field(description="1: it would be taken next")
+    seconds_ahead: float | None = Field(description="until a worker is free for it; null: no worker is alive")
+    basis: Basis
 
 
 class DryRun(BaseModel):

@@ -157,11 +157,24 @@ def retry(
 def _say_plan(session: Session, plan: dict[str, Any]) -> None:
     estimate = plan.get("estimate") or {}
     parts = [f"images per class: {plan.get('ipc')}"]
-    parts += [f"{name}: {estimate[name]:,}" for name in ("bytes", "seconds") if estimate.get(name) is not None]
+    if estimate.get("bytes") is not None:
+        parts.append(f"bytes: {estimate['bytes']:,}")
+    if estimate.get("seconds") is not None:
+        parts.append(_duration(estimate))
+    if estimate.get("memory_bytes") is not None:
+        parts.append(f"memory: about {estimate['memory_bytes'] / 2**30:.1f} GiB")
+    if estimate.get("queue_position") is not None:
+        parts.append(f"place in the queue: {estimate['queue_position']}")
     if plan.get("existing_job_id"):
         parts.append(f"already made by {plan['existing_job_id']} (--reuse takes it)")
     session.screen.say("; ".join(parts))
     _say_fields(session, plan.get("recipe") or {})
+
+
+def _duration(estimate: dict[str, Any]) -> str:
+    basis = estimate.get("basis") or {}
+    known = f"of {basis.get('jobs')} jobs like it" if basis.get("jobs") else "a first guess: no such job has finished"
+    return f"seconds: {estimate['seconds']:,.0f}, nine of ten below {estimate['seconds_p90']:,.0f} ({known})"
 
 
 def _say_fields(session: Session, document: dict[str, Any]) -> None:

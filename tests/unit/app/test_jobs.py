@@ -132,8 +132,7 @@ def test_a_dry_run_queues_nothing(client: TestClient, services: Services) -> Non
     assert response.status_code == 200
     assert plan["ipc"] == 7  # round(0.05 * 1400 / 10)
     assert plan["estimate"]["bytes"] == 7 * 10 * 65
-    assert plan["estimate"]["seconds"] is None
-    assert plan["estimate"]["reason"]
+    assert plan["estimate"]["basis"] == {"jobs": 0, "match": "guess", "devices": ["cpu"]}
     assert plan["existing_job_id"] is None
     assert woken(services) == []
     assert client.get("/v1/jobs").json()["items"] == []

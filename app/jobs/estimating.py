@@ -1,0 +1,160 @@
+"""What a job will take: from jobs like it that have finished, else a first guess that says that it is one."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from math import ceil, prod
+from statistics import median
+from typing import Any
+
+from sqlalchemy.orm import Session
+
+from app.jobs.schemas import Basis, Estimate, Match
+from distilled.manifest import digest_json
+from registry import workers
+from registry.jobs import past
+from registry.jobs.past import Past
+from registry.models import Job
+
+Recipe = Mapping[str, Any]
+Facts = Mapping[str, Any]
+
+#: Seconds of a step on two CPU cores, for ten 28 x 28 images: measured for `distribution` and `unrolled` (README), of
+#: the same order for the others. Nobody should rely on more than the order of magnitude.
+STEP_SECONDS = {
+    "distribution": 0.3,
+    "gradient": 1.0,
+    "trajectory": 1.0,
+    "kernel": 0.5,
+    "statistics": 0.5,
+    "logits": 0.5,
+    "unrolled": 0.7,
+}
+GUESSED_VALUES, GUESSED_IMAGES = 784, 100  # of an image; distilled images from which on a step takes longer
+CUDA_SPEEDUP = 20
+#: The ninetieth percentile of a guess over its median.
+GUESS_SPREAD = 10.0
+#: What torch and the process itself take, in bytes.
+PROCESS_BYTES = 600 * 2**20
+#: Feature maps that a network of the usual width keeps for each value of an image, forwards and backwards.
+VALUES_KEPT_PER_PIXEL = 128 * 3 * 2
+#: So many waiting jobs are estimated one by one; the rest count as their mean.
+MOST_AHEAD = 100
+
+
+@dataclass(frozen=True, kw_only=True)
+class Typical:
+    """How long jobs like one take, in seconds: the median, the ninetieth percentile, and what they follow from."""
+
+    p50: float
+    p90: float
+    basis: Basis
+    like: Sequence[Past] = ()
+
+
+@dataclass(kw_only=True)
+class Estimator:
+    """Estimates over one session; what it has read of the past it reads once."""
+
+    session: Session
+    facts_of: Callable[[str], Facts]
+    _finished: dict[str, list[Past]] = field(default_factory=dict[str, list[Past]])
+
+    def __post_init__(self) -> None:
+        live = workers.list_workers(self.session)
+        self._workers = len(live)
+        self._kinds = {_kind(worker.device) for worker in live}
+
+    def estimate(self, recipe: Recipe, *, digest: str, ipc: int, stored_bytes: int, facts: Facts) -> Estimate:
+        """What a planned recipe will take, and how long it will wait."""
+        typical = self.typical(recipe, digest=digest, ipc=ipc, facts=facts)
+        running, queued, count = past.ahead(self.session, priority=recipe["priority"], limit=MOST_AHEAD)
+        measured = [past.device_memory(self.session, one.job_id) for one in typical.like[:5]]
+        known = [value for value in measured if value is not None]
+        return Estimate(
+            bytes=stored_bytes,
+            seconds=typical.p50,
+            seconds_p90=typical.p90,
+            memory_bytes=max(known) if known else guessed_memory(recipe, facts, stored_bytes=stored_bytes),
+            memory_jobs=len(known),
+            queue_position=count + 1,
+            seconds_ahead=self._seconds_ahead(running, queued, count) if self._workers else None,
+            basis=typical.basis,
+        )
+
+    def typical(self, recipe: Recipe, *, digest: str, ipc: int | None, facts: Facts) -> Typical:
+        """How long jobs like this take, by the most alike of those that have finished."""
+        found = [one for one in self._past(recipe["dataset"]) if not self._kinds or _kind(one.device) in self._kinds]
+        alike: dict[Match, Callable[[Past], bool]] = {
+            Match.RECIPE: lambda one: one.digest == digest,
+            Match.OPTIONS: lambda one: one.ipc == ipc and _options(one.recipe) == _options(recipe),
+            Match.IPC: lambda one: one.ipc == ipc and _kinds(one.recipe) == _kinds(recipe),
+            Match.METHOD: lambda one: _kinds(one.recipe) == _kinds(recipe),
+        }
+        for match, is_like in alike.items():
+            like = [one for one in found if is_like(one)]
+            if like:
+                seconds = sorted(one.seconds / one.steps * recipe["steps"] for one in like)
+                basis = Basis(jobs=len(like), match=match, devices=sorted({_kind(one.device) for one in like}))
+                return Typical(p50=median(seconds), p90=_percentile(seconds, 0.9), basis=basis, like=like)
+        kind = "cuda" if "cuda" in self._kinds else "cpu"
+        guess = guessed_seconds(recipe, facts, ipc=ipc or 1, kind=kind)
+        return Typical(p50=guess, p90=guess * GUESS_SPREAD, basis=Basis(jobs=0, match=Match.GUESS, devices=[kind]))
+
+    def _past(self, dataset: str) -> list[Past]:
+        if dataset not in self._finished:
+            self._finished[dataset] = past.finished(self.session, dataset=dataset)
+        return self._finished[dataset]
+
+    def _seconds_ahead(self, running: Sequence[Job], queued: Sequence[Job], count: int) -> float:
+        """Until a worker is free for a job behind these. All workers count alike, and share the work."""
+        if not count and len(running) < self._workers:
+            return 0.0
+        left = [self._left(job) for job in running]
+        waiting = [self._left(job) for job in queued]
+        beyond = (count - len(waiting)) * (sum(waiting) / len(waiting)) if waiting else 0.0
+        return (sum(left) + sum(waiting) + beyond) / self._workers
+
+    def _left(self, job: Job) -> float:
+        if job.eta_seconds is not None:
+            return job.eta_seconds
+        typical = self.typical(job.recipe, digest=job.digest, ipc=job.ipc, facts=self.facts_of(job.dataset))
+        return typical.p50 * (1 - job.progress)
+
+
+def guessed_seconds(recipe: Recipe, facts: Facts, *, ipc: int, kind: str) -> float:
+    """Seconds where no job tells: right in its order of magnitude, if at all."""
+    step = STEP_SECONDS.get(recipe["objective"]["kind"], 1.0)
+    images = max(1.0, ipc * len(facts["classes"]) / GUESSED_IMAGES)
+    values = max(0.1, prod(facts["shape"]) / GUESSED_VALUES)
+    seconds = recipe["steps"] * step * images * values
+    return seconds / CUDA_SPEEDUP if kind == "cuda" else seconds
+
+
+def guessed_memory(recipe: Recipe, facts: Facts, *, stored_bytes: int) -> int:
+    """Bytes where no job tells: the data set, what is learnt with its optimiser, and one step's feature maps."""
+    objective = recipe["objective"]
+    values = prod(facts["shape"])
+    data = sum(facts["train_counts"]) * values
+    sizes = [int(objective[name]) for name in ("real_batch", "batch", "inner_batch") if objective.get(name)]
+    batch = max(sizes, default=256)
+    step = batch * prod(facts["shape"][1:]) * VALUES_KEPT_PER_PIXEL * 4
+    return PROCESS_BYTES + data + 16 * stored_bytes + step
+
+
+def _kind(device: str) -> str:
+    return "cuda" if device.startswith("cuda") else "cpu"
+
+
+def _kinds(recipe: Recipe) -> tuple[Any, ...]:
+    slots = [(recipe.get(slot) or {}).get("kind") for slot in ("objective", "parametrization")]
+    return (recipe.get("method"), *slots)
+
+
+def _options(recipe: Recipe) -> str:
+    slots = ("method", "objective", "parametrization", "selection", "penalties", "base_artifact")
+    return digest_json({slot: recipe.get(slot) for slot in slots})
+
+
+def _percentile(ordered: Sequence[float], share: float) -> float:
+    """The nearest rank: one of the values, so that a single one is its own percentile."""
+    return ordered[max(0, ceil(share * len(ordered)) - 1)]
