@@ -48,7 +48,5 @@ class Rounds:
             except Exception as error:
                 # Whatever it was, the next round may find it gone; a thread that has died helps nobody.
                 known = isinstance(error, errors.RegistryError)
-                log.warning(
-                    f"{self._name}_failed", reason=str(error) if known else repr(error), exc_info=not known
-                )
+                log.warning(f"{self._name}_failed", reason=str(error) if known else repr(error), exc_info=not known)
             ended = self._stop.wait(self._seconds)

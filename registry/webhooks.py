@@ -89,9 +89,7 @@ def delivered(session: Session, delivery: Delivery, *, status: int) -> bool:
     return _settle(session, delivery, state=MessageState.DELIVERED, status=status, error=None)
 
 
-def failed(
-    session: Session, delivery: Delivery, *, error: str, status: int | None = None, final: bool = False
-) -> bool:
+def failed(session: Session, delivery: Delivery, *, error: str, status: int | None = None, final: bool = False) -> bool:
     """It did not arrive. It is sent again later, unless it was `final` or the last attempt."""
     again = not final and delivery.attempt <= len(DELAYS_SECONDS)
     state = MessageState.PENDING if again else MessageState.GIVEN_UP

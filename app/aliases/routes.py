@@ -10,7 +10,6 @@ from app.errors import InvalidRequest, PreconditionFailed
 from app.paging import Cursor, Limit, PageRead, link_next
 from app.problems import responses
 from registry import aliases
-from registry.aliases import Check
 from registry.ids import ID_PATTERN
 from registry.models import Alias
 
@@ -52,9 +51,7 @@ def put_alias(
             response.headers["Location"] = f"/v1/aliases/{name}"
 
     with service.writing() as session:
-        alias = aliases.put(
-            session, name, artifact=body.artifact_id, check=check, request_id=request.state.request_id
-        )
+        alias = aliases.put(session, name, artifact=body.artifact_id, check=check, request_id=request.state.request_id)
     response.headers["ETag"] = _etag(alias.artifact_id)
     return alias
 
@@ -113,7 +110,7 @@ def _check(name: str, before: str | None, *, if_match: str | None, if_none_match
 
 
 def _names(header: str, before: str | None) -> bool:
-    """Whether one of the ETags of a header is that of this artifact. A weak one is none: moves are compared strongly."""
+    """Whether one of the ETags of a header is that of this artifact. Weak ones never are (RFC 9110, 8.8.3.2)."""
     if before is None:
         return False
     tags = [tag.strip() for tag in header.split(",")]

@@ -56,8 +56,6 @@ def _send_next(services: Services) -> bool:
         if outcome.error is None:
             webhooks.delivered(session, delivery, status=outcome.status or 0)
         else:
-            webhooks.failed(
-                session, delivery, error=outcome.error, status=outcome.status, final=outcome.final
-            )
+            webhooks.failed(session, delivery, error=outcome.error, status=outcome.status, final=outcome.final)
     log.info("webhook", message_id=delivery.id, attempt=delivery.attempt, status=outcome.status, error=outcome.error)
     return True

@@ -73,7 +73,7 @@ def send(
     private: whether it may go into private networks. seconds: all the time there is, from the name's look-up on.
     """
     body, timestamp = as_bytes(delivery.body), int(time.time())
-    headers = {
+    headers: dict[str | bytes, str | bytes] = {
         "Content-Type": "application/json",
         "User-Agent": f"distilled/{__version__}",
         "webhook-id": delivery.id,

@@ -1,5 +1,6 @@
 """Names: their history, and moves that hold only for what the caller has seen."""
 
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -39,7 +40,7 @@ def test_every_move_is_kept_with_its_request(client: TestClient, published: Publ
     ]
     assert told[-1]["request_id"] == "first"
     assert told[-1]["key_id"] is None
-    assert all(older["at"] <= newer["at"] for newer, older in zip(told, told[1:], strict=False))
+    assert all(older["at"] <= newer["at"] for newer, older in pairwise(told))
 
 
 def test_history_comes_in_pages(client: TestClient, published: Published, other: Published) -> None:
