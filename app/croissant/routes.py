@@ -14,12 +14,11 @@ from app.samples.choosing import MAX_IMAGES
 from app.samples.drawing import held
 from app.samples.exports import export
 from app.services import Services
+from distilled.formats.sets import PICTURE_CHANNELS
 from registry import artifacts
 from registry.models import Artifact
 
 MEDIA_TYPE = "application/ld+json"
-#: A picture is grey or red-green-blue; a set with other channels has no Parquet, and is described without records.
-PICTURE_CHANNELS = (1, 3)
 DOCUMENT: dict[int | str, dict[str, Any]] = {
     200: {"description": "the description", "content": {MEDIA_TYPE: {"schema": {"type": "object"}}}},
     304: {"description": "the caller has it already"},
@@ -46,6 +45,7 @@ def get_croissant(artifact: ArtifactName, request: Request, session: Reading, se
 def described(services: Services, artifact: Artifact, *, base: str) -> Json:
     """The description of an artifact by a service at this address; makes its Parquet, whose sha256 it tells."""
     ipc = held(services, artifact) or min(artifact.ipc or 1, MAX_IMAGES // artifact.num_classes)
+    # A set of other channels has no Parquet, and is described without records.
     pictures = artifact.header["space"]["shape"][0] in PICTURE_CHANNELS
     preset = services.catalog["presets"].get(artifact.method, {})
     datasets = services.catalog["datasets"]

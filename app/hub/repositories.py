@@ -17,7 +17,7 @@ from app.errors import RepoNotFound, RevisionNotFound
 from app.hub import card
 from app.hub.metadata import front, metadata
 from distilled import __version__, continuing
-from distilled.formats.sets import SyntheticSet
+from distilled.formats.sets import PICTURE_CHANNELS, SyntheticSet
 from distilled.manifest import canonical_json, digest_json
 from registry import aliases, artifacts, errors, evaluations
 from registry.ids import is_id
@@ -31,8 +31,6 @@ FIELD_SIZES = (1, 10, 50)
 #: A listing has to make every file that it tells the size of, while its client waits for ten seconds at most: more
 #: images than this are listed only where the artifact itself has so many.
 LISTED_IMAGES = 10_000
-#: A picture is grey or red-green-blue; what has other channels is in `artifact.safetensors` alone.
-PICTURE_CHANNELS = (1, 3)
 #: Where an alias pointed before is looked for among so many of its last moves.
 REMEMBERED_MOVES = 200
 #: Of an evaluation what can change, or has no place in a file that follows from its content.

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from distilled.errors import Problem
-from distilled.formats.sets import SyntheticSet, UnsuitableSet
+from distilled.formats.sets import PICTURE_CHANNELS, SyntheticSet, UnsuitableSet
 
 
 def pictures(synthetic: SyntheticSet, *, format: str) -> Iterator[bytes]:
@@ -24,7 +24,7 @@ def pictures(synthetic: SyntheticSet, *, format: str) -> Iterator[bytes]:
 def png(bytes_HWC: NDArray[np.uint8]) -> bytes:
     """One picture: grey, or red-green-blue. Raises UnsuitableSet for other numbers of channels."""
     channels = bytes_HWC.shape[2]
-    if channels not in (1, 3):
+    if channels not in PICTURE_CHANNELS:
         detail = f"png holds 1 or 3 channels and these images have {channels}; ask for another format"
         raise UnsuitableSet([Problem(pointer="/format", detail=detail)])
     picture = Image.fromarray(bytes_HWC[..., 0] if channels == 1 else np.ascontiguousarray(bytes_HWC))

@@ -47,6 +47,10 @@ SUFFIXES = {
 }
 
 
+#: A picture is grey or red-green-blue: images with other numbers of channels fit no format that holds pictures.
+PICTURE_CHANNELS = (1, 3)
+
+
 class UnsuitableSet(InvalidInput):
     """The set cannot be written in this format; the problem names the parameter to change."""
 
