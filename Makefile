@@ -6,6 +6,8 @@ STAMP := $(VENV)/.installed
 CATALOG := app/catalog.json
 DISTILLED_HOME ?= $(CURDIR)/.distilled
 PORT ?= 8000
+# How many processes share the tests. Each file stays in one of them, and the longest go first (tests/conftest.py).
+PROCESSES ?= 2
 
 .PHONY: setup run test check fix catalog clean
 
@@ -24,7 +26,7 @@ run: setup
 	$(BIN)/distilled quickstart --home "$(DISTILLED_HOME)" --port $(PORT) $(if $(ONCE),--once)
 
 test: setup
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n $(PROCESSES) --dist loadgroup --no-loadscope-reorder
 
 check: setup
 	$(BIN)/ruff check .
