@@ -24,6 +24,7 @@ from distilled.client.opened import OpenedArtifact
 from distilled.client.queries import query_of, segment
 from distilled.client.retry import Backoff
 from distilled.client.samples import Sample
+from distilled.client.upkeep import Upkeep
 from distilled.client.values import Artifact, Event, Job, Json
 from distilled.client.wire import Wire
 
@@ -31,7 +32,7 @@ DEFAULT_URL = "http://127.0.0.1:8000"
 Classes = Sequence[str | int] | str  # names or indices; one text may hold several, with commas between
 
 
-class Client:
+class Client(Upkeep):
     """A service at `url`; without one at DISTILLED_URL, or on this machine. `key` falls back to DISTILLED_API_KEY.
 
     Calls that may be repeated are, with growing pauses, when the service is restarting or overloaded. Every failure is
@@ -89,10 +90,33 @@ class Client:
     def dataset(self, name: str) -> Json:
         return self._wire.json("GET", f"/v1/datasets/{segment(name)}")
 
-    def upload(self, path: Path | str, *, name: str, progress: content.Progress | bool | None = None) -> Json:
-        """Register a dataset from a file (`.npz` in MedMNIST's keys). It is streamed, never whole in memory."""
+    def upload(
+        self,
+        path: Path | str,
+        *,
+        name: str,
+        licence: str | None = None,
+        progress: content.Progress | bool | None = None,
+    ) -> Json:
+        """Register a dataset from a file: .npz (MedMNIST's keys), .zip, .tar, .tar.gz (ImageFolder layout), .parquet.
+
+        It is streamed, never whole in memory; a large one goes on where it stands after a broken connection. All but
+        small `.npz` files are `validating` then: `wait_for_dataset` waits for the service's look at them.
+        """
         with transfer_told(progress, what=Path(path).name) as told:
-            return uploads.send(self._wire, Path(path), name=name, progress=told)
+            return uploads.send(self._wire, Path(path), name=name, progress=told, licence=licence)
+
+    def wait_for_dataset(
+        self, name: str, *, on_change: Callable[[Json], None] | None = None, poll_seconds: float = 0.5
+    ) -> Json:
+        """The dataset once it is `ready` or `refused`; its `report` says what was found."""
+        while True:
+            found = self.dataset(name)
+            if on_change:
+                on_change(found)
+            if found.get("state") != "validating":
+                return found
+            self._sleep(poll_seconds)
 
     def delete_dataset(self, name: str, *, force: bool = False) -> None:
         """Forget a dataset. Raises Conflict while a job or an artifact names it, unless forced."""
@@ -336,32 +360,11 @@ class Client:
         query = query_of(classes=classes, columns=columns, scale=scale, mix=mix, rows=rows)
         return self._wire.request("GET", f"{_of(artifact)}/preview.png", query=query).content
 
-    def delete_artifact(self, artifact: Artifact | str) -> None:
-        self._wire.request("DELETE", _of(artifact))
-
-    # Names
-
-    def alias(self, name: str, artifact: Artifact | str) -> Json:
-        """Point a name at an artifact; it moves if it pointed elsewhere."""
-        return self._wire.json("PUT", f"/v1/aliases/{segment(name)}", body={"artifact_id": _id(artifact)})
-
-    def delete_alias(self, name: str) -> None:
-        self._wire.request("DELETE", f"/v1/aliases/{segment(name)}")
-
     # The service itself
 
     def ready(self) -> Json:
         """Each part with its state. Raises Unavailable while one is missing."""
         return self._wire.json("GET", "/readyz", repeatable=False)  # the answer now, not the one after a while
-
-    def _pages(self, path: str, filters: Mapping[str, Any]) -> Iterator[Json]:
-        query = dict(query_of(**filters))
-        while True:
-            page = self._wire.json("GET", path, query=query)
-            yield from cast("list[Json]", page["items"])
-            if not page.get("next_cursor"):
-                return
-            query = {**query, "cursor": page["next_cursor"]}
 
     def close(self) -> None:
         self._wire.close()
