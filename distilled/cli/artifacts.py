@@ -1,4 +1,4 @@
-"""Commands about artifacts: artifacts, pull, sample, alias."""
+"""Commands about artifacts: artifacts, pull, sample."""
 
 import re
 from enum import StrEnum
@@ -47,7 +47,7 @@ _MIXED = re.compile(r"(.+)=(\d+\.?\d*|\.\d+)", re.ASCII)
 
 def register(app: typer.Typer) -> None:
     """Add the commands of this file."""
-    for command in (artifacts, pull, sample, alias):
+    for command in (artifacts, pull, sample):
         app.command()(command)
 
 
@@ -119,7 +119,7 @@ def pull(
     session = begin(ctx, url=url, key=key, json=json)
     if format is PullFormat.CONTENT and (ipc is not None or classes):
         raise typer.BadParameter(
-            "--ipc and --classes need another --format, such as parquet: content is the whole file"
+            "--ipc and --classes need another --format (npz, parquet, …): content is the whole file"
         )
     target = output or _target(artifact, format)
     with transfer_bar(target.name, console=session.screen.err, disable=session.screen.as_json) as on_progress:
@@ -170,29 +170,6 @@ def sample(
     about = {"artifact": artifact, "path": str(target), "bytes": size, "format": chosen.value, "seed": used}
     session.screen.document(about)
     session.screen.say(f"{target}  ({size:,} bytes{'' if used is None else f', seed {used}'})")
-
-
-def alias(
-    ctx: typer.Context,
-    name: Annotated[str, typer.Argument(help="The name: letters, digits and . _ - ; it moves if it exists.")],
-    artifact: Annotated[str | None, typer.Argument(metavar="ARTIFACT", help="Id of the artifact.")] = None,
-    *,
-    delete: Annotated[bool, typer.Option("--delete", help="Take the name away.")] = False,
-    url: Url = None,
-    key: Key = None,
-    json: JsonFlag = False,
-) -> None:
-    """Give an artifact a name, which serves wherever its id does."""
-    session = begin(ctx, url=url, key=key, json=json)
-    if delete == (artifact is not None):
-        raise typer.BadParameter("give either an artifact or --delete")
-    if artifact is None:
-        session.client.delete_alias(name)
-        session.screen.document({"name": name, "deleted": True})
-        session.screen.say(f"{name} is taken away")
-    else:
-        session.screen.document(session.client.alias(name, artifact))
-        session.screen.say(f"{name} -> {artifact}")
 
 
 def _target(artifact: str, format: StrEnum) -> Path:
