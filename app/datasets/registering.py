@@ -81,7 +81,7 @@ def _from_arrays(services: Services, sent: SentFile) -> Dataset:
         raise UploadError(below("/form/file", error.problems)) from error
     blob = services.store.put_file(sent.path)
     with services.writing() as session:
-        return datasets.register(
+        dataset = datasets.register(
             session,
             name=sent.name,
             digest=facts.digest,
@@ -90,6 +90,9 @@ def _from_arrays(services: Services, sent: SentFile) -> Dataset:
             facts={**facts.to_json(), "licence": sent.licence},
             report=report.to_json(),
         )
+        if not services.store.exists(blob):
+            services.store.put_file(sent.path)  # a sweep took the same bytes of a deleted data set (registry.blobs)
+        return dataset
 
 
 def _waiting(services: Services, sent: SentName, kind: Kind, request_id: str) -> Registered:
