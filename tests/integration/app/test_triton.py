@@ -62,7 +62,9 @@ def test_every_flow_of_tritonclient(services: Services, tmp_path: Path) -> None:
     np.testing.assert_array_equal(array(told["mixed"]["soft_labels"]), mixed["soft_labels"])
     of_fixed = samples(fixed, "count=3&classes=0,1&seed=5")
     np.testing.assert_array_equal(array(told["fixed"]["images"]), of_fixed["images"])
-    assert told["drawn"] == [told["drawn"][0], "mine"]
+    assert told["drawn"][0] == told["drawn"][1]
+    assert told["drawn"][2] == "mine"
+    assert told["documented"] == {"images": [1, 3, 8, 8], "soft_labels": [1, 3]}
 
     failures = told["failures"]
     assert {name: status for name, (status, _) in failures.items()} == {

@@ -4,8 +4,10 @@ A process of its own: it brings gevent, whose loop and hooks nothing else of a t
 """
 
 import json
+import os
 import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -45,7 +47,8 @@ def use(client: InferenceServerClient, model: str, fixed: str, digest: str, key:
     seed = InferInput("seed", [1], "INT64").set_data_from_numpy(np.array([5], np.int64))
     in_json = [InferRequestedOutput("images", binary_data=False), InferRequestedOutput("labels", binary_data=False)]
     as_floats = {"seed": 5, "dtype": "float32"}
-    drawn = infer(model, [labels(2)]).get_response()["parameters"]["seed"]
+    drawn = infer(model, [labels(2)], request_id="mine")
+    again = infer(model, [labels(2)], parameters=drawn.get_response()["parameters"])
     asked = client.async_infer(model, [labels(0, 1), seed], headers=dict(headers))
     return {
         "live": client.is_server_live(),
@@ -64,10 +67,7 @@ def use(client: InferenceServerClient, model: str, fixed: str, digest: str, key:
         "floats": arrays(infer(model, [labels(0, 1)], parameters=as_floats)),
         "mixed": arrays(infer(model, [mix], parameters={"seed": 5})),
         "fixed": arrays(infer(fixed, [labels(0, 0, 1), seed])),
-        "drawn": [
-            arrays(infer(model, [labels(2)], parameters={"seed": drawn}))["images"][2],
-            infer(model, [labels(2)], parameters={"seed": drawn}, request_id="mine").get_response()["id"],
-        ],
+        "drawn": [arrays(drawn), arrays(again), drawn.get_response()["id"]],
         "failures": {
             "no key": failure(lambda: client.infer(model, [labels(0)])),
             "no model": failure(lambda: infer("nothing", [labels(0)])),
@@ -81,7 +81,19 @@ def use(client: InferenceServerClient, model: str, fixed: str, digest: str, key:
     }
 
 
+def documented(address: str, model: str, key: str) -> dict[str, Any]:
+    """The shapes that the code on the page `docs/open-inference.md` ends with, run as it stands there."""
+    page = Path(__file__).parents[3].joinpath("docs", "open-inference.md").read_text(encoding="utf-8")
+    code = page.partition("```python\n")[2].partition("```")[0]
+    os.environ["DISTILLED_API_KEY"] = key
+    names: dict[str, Any] = {}
+    exec(code.replace("127.0.0.1:8000", address).replace("cifar10-best", model), names)  # noqa: S102 -- our own page
+    names["client"].close()
+    return {name: list(names[name].shape) for name in ("images", "soft_labels")}
+
+
 if __name__ == "__main__":
     address, *names = sys.argv[1:]
     with InferenceServerClient(address) as client:
-        json.dump(use(client, *names), sys.stdout)
+        told = use(client, *names)
+    json.dump({**told, "documented": documented(address, names[0], names[-1])}, sys.stdout)
