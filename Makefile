@@ -26,7 +26,7 @@ run: setup
 	$(BIN)/distilled quickstart --home "$(DISTILLED_HOME)" --port $(PORT) $(if $(ONCE),--once)
 
 test: setup
-	$(BIN)/python -m pytest -n $(PROCESSES) --dist loadgroup --no-loadscope-reorder
+	$(BIN)/python -m pytest -n $(PROCESSES)
 
 check: setup
 	$(BIN)/ruff check .

@@ -1,7 +1,7 @@
 """What holds for every test."""
 
 import os
-from pathlib import Path
+from typing import Any
 
 # Tests work on tiny tensors, where more threads only wait for one another: most of all when the cores are shared. Said
 # before torch is imported, and inherited by every process that a test starts.
@@ -12,17 +12,24 @@ import torch
 
 torch.set_num_threads(1)
 
-HERE = Path(__file__).parent
-#: Folders whose files share services that take long to start.
-TOGETHER = (HERE / "acceptance", HERE / "integration" / "registry")
+#: Folders whose files share services that take long to start, from the root of the checkout.
+TOGETHER = ("tests/acceptance/", "tests/integration/registry/")
 #: The longest go first, so that no process is left alone with them at the end.
-FIRST = (HERE / "acceptance", HERE / "integration")
+FIRST = ("tests/acceptance/", "tests/integration/")
 
 
-def pytest_itemcollected(item: pytest.Item) -> None:
-    """`make test` shares the files out over processes (`--dist loadgroup`): what a file's tests share is made once."""
-    group = next((folder for folder in TOGETHER if folder in item.path.parents), item.path)
-    item.add_marker(pytest.mark.xdist_group(group.relative_to(HERE).as_posix()))
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """`pytest -n 2` shares out whole files, in their order: what the tests of a file have in common is made once."""
+    from xdist.scheduler import LoadScopeScheduling  # noqa: PLC0415 -- plain pytest does without
+
+    class Files(LoadScopeScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            file = nodeid.split("::", 1)[0]
+            return next((folder for folder in TOGETHER if file.startswith(folder)), file)
+
+    config.option.loadscopereorder = False  # it would put the files with the most tests first
+    return Files(config, log)
 
 
 @pytest.hookimpl(trylast=True)
@@ -33,4 +40,4 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 
 def _turn(item: pytest.Item) -> int:
-    return next((turn for turn, folder in enumerate(FIRST) if folder in item.path.parents), len(FIRST))
+    return next((turn for turn, folder in enumerate(FIRST) if item.nodeid.startswith(folder)), len(FIRST))
