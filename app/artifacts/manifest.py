@@ -43,7 +43,7 @@ def manifest(artifact: Artifact, *, evaluations: Sequence[Evaluation], aliases: 
             job_id=artifact.job_id,
             dataset=artifact.dataset,
             dataset_digest=artifact.dataset_digest,
-            licence=header["dataset"].get("licence"),
+            licence=header["dataset"].get("licence") or None,
             code_version=artifact.code_version,
             seed=artifact.seed,
             device=artifact.device,
