@@ -32,7 +32,7 @@ def layout_of(images: Collection[Parts]) -> Layout:
         if _first(images)[wrapped].lower() in SPLITS:
             break
         wrapped += 1
-    tops = {SPLITS.get(parts[wrapped].lower()) for parts in images if len(parts) > wrapped + 2}
+    tops = {SPLITS.get(parts[wrapped].lower()) for parts in images if len(parts) > wrapped + 1}
     if "train" not in tops and tops - {None}:
         raise refused("", "has no folder train/; put the images to learn from into train/<class>/")
     return Layout(wrapped=wrapped, splits="train" in tops)
