@@ -33,7 +33,7 @@ def _opening(manifest: Manifest, sizes: Sequence[int]) -> Iterator[str]:
     yield f"# {plain(manifest.dataset)}, distilled"
     yield ""
     yield f"A small synthetic set to train on in place of the training images of {plain(manifest.dataset)}, made by"
-    yield f"`distilled`. Images of {height} × {width} pixels in {channels} channels, kept as `{manifest.kind}`, of"
+    yield f"`distilled`. Images of {height} × {width} × {channels} (height, width, channels), kept as `{manifest.kind}`, of"
     yield f"{len(manifest.classes)} classes: {names}{f' … and {more} more' if more > 0 else ''}."
     yield ""
     if sizes:
