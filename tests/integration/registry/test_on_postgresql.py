@@ -1,7 +1,10 @@
 """The registry's unit tests once more, on a real PostgreSQL: same names, same code, another `database` fixture."""
 
 import threading
+from collections.abc import Callable
+from inspect import signature
 from types import ModuleType
+from typing import Any
 
 import pytest
 from sqlalchemy import select, update
@@ -9,7 +12,15 @@ from sqlalchemy import select, update
 from registry import artifacts, errors, evaluations, jobs
 from registry.models import Job
 from registry.session import Database
-from tests.unit.registry import test_artifacts, test_evaluations, test_jobs, test_migrations, test_sweeping
+from tests.unit.registry import (
+    test_artifacts,
+    test_evaluations,
+    test_freeing,
+    test_jobs,
+    test_migrations,
+    test_sweeping,
+    test_webhooks,
+)
 from tests.unit.registry.making import claim, publication, publish, read, submit
 from tests.unit.registry.test_evaluations import waiting  # noqa: F401 - a fixture of the tests taken over below
 from tests.unit.registry.test_migrate_command import start
@@ -17,14 +28,18 @@ from tests.unit.registry.test_migrate_command import start
 pytestmark = pytest.mark.services
 
 
-def taken_over(module: ModuleType) -> dict[str, object]:
+def taken_over(module: ModuleType) -> dict[str, Callable[..., Any]]:
     """A module's tests under names that say where they come from."""
     prefix = "test_" + module.__name__.rpartition(".test_")[2]
     return {f"{prefix}__{name[5:]}": test for name, test in vars(module).items() if name.startswith("test_")}
 
 
-for source in (test_jobs, test_sweeping, test_artifacts, test_evaluations, test_migrations):
+for source in (test_jobs, test_sweeping, test_artifacts, test_evaluations, test_migrations, test_webhooks):
     globals().update(taken_over(source))
+# Those that ask for a template make SQLite files of their own.
+globals().update(
+    {name: test for name, test in taken_over(test_freeing).items() if "template" not in signature(test).parameters}
+)
 
 
 def test_writers_side_by_side_lose_no_update(database: Database) -> None:

@@ -87,8 +87,8 @@ def test_what_was_deleted_long_ago_is_freed_and_nothing_else(database: Database)
     with database.read() as session:
         assert session.scalars(select(Evaluation.artifact_id).distinct()).all() == [kept.id]
         assert set(session.scalars(select(Blob.digest))) == {kept.digest, kept.preview_digest}
-        with pytest.raises(errors.NotFound, match="swept"):
-            artifacts.restore(session, gone.id)
+    with database.write() as session, pytest.raises(errors.NotFound, match="swept"):
+        artifacts.restore(session, gone.id)
     assert gone.job_id is not None
     assert read(database, gone.job_id).artifact_id is None
     assert named(sweep(database, store)) == {}

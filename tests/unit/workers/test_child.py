@@ -92,6 +92,24 @@ def test_a_job_goes_through_to_an_artifact_and_wakes_its_evaluations(
     assert {"message": "hello"} in workplace.told(job_id, "log")
 
 
+def test_an_artifact_is_whole_though_a_sweep_took_its_bytes_before_it_was_recorded(
+    workplace: Workplace, laboratory: Laboratory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The same bytes lay there unnamed; the worker saw them, and they went before its transaction began."""
+    finish = jobs.finish
+
+    def swept_first(*given: Any, publication: jobs.Publication, **options: Any) -> Artifact | None:
+        workplace.store.delete(publication.digest)
+        return finish(*given, publication=publication, **options)
+
+    monkeypatch.setattr(jobs, "finish", swept_first)
+    job_id = workplace.submit()
+    child.distil(workplace.bench, job_id=job_id)
+    with workplace.database.read() as session:
+        artifact = session.get_one(Artifact, workplace.job(job_id).artifact_id)
+    assert workplace.store.get(artifact.digest) == laboratory.content
+
+
 def test_a_wake_up_for_a_job_that_is_gone_is_quietly_answered(workplace: Workplace, laboratory: Laboratory) -> None:
     child.distil(workplace.bench, job_id="job_unknown")
     assert laboratory.resumed == []
