@@ -30,7 +30,9 @@ from registry import artifacts, errors
 from registry.models import Artifact
 
 EXTENSIONS = ["binary_tensor_data", "parameters"]
-FAULTS: dict[int | str, dict[str, Any]] = {"4XX": {"model": ErrorRead, "description": "what is wrong, and what to do about it"}}
+FAULTS: dict[int | str, dict[str, Any]] = {
+    "4XX": {"model": ErrorRead, "description": "what is wrong, and what to do about it"}
+}
 ANSWER: dict[int | str, dict[str, Any]] = {
     200: {
         "description": "the images, their labels, and soft labels where there are any",
