@@ -23,6 +23,7 @@ import redis
 from sqlalchemy import create_engine, text
 
 from tests import services
+from tests.conformance.running import check_conformance
 from tests.containers import ROOT, SECRETS, compose, dockerfile, lay_out
 from tests.unit.app.test_datasets import npz
 
@@ -178,6 +179,11 @@ def test_what_one_front_end_takes_the_other_serves(stack: Stack, artifact: str) 
         return found[0] if found and found[0]["state"] not in ("queued", "running") else None
 
     assert stack.until(measured, "the artifact is evaluated", seconds=90)["state"] == "succeeded"
+
+
+@pytest.mark.timeout(600)  # jobs, validations and an evaluation, each in a process of its own
+def test_two_front_ends_in_turns_keep_the_promises_of_the_api(stack: Stack) -> None:
+    check_conformance(*stack.fronts, key=SECRETS["API_KEY"])
 
 
 def test_the_worker_is_well_by_its_container_s_own_check(stack: Stack) -> None:
