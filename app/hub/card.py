@@ -33,8 +33,8 @@ def _opening(manifest: Manifest, sizes: Sequence[int]) -> Iterator[str]:
     yield f"# {plain(manifest.dataset)}, distilled"
     yield ""
     yield f"A small synthetic set to train on in place of the training images of {plain(manifest.dataset)}, made by"
-    yield f"`distilled`. Images of {height} × {width} × {channels} (height, width, channels), kept as `{manifest.kind}`, of"
-    yield f"{len(manifest.classes)} classes: {names}{f' … and {more} more' if more > 0 else ''}."
+    yield f"`distilled`. Images of {height} × {width} × {channels} (height, width, channels), kept as"
+    yield f"`{manifest.kind}`, of {len(manifest.classes)} classes: {names}{f' … and {more} more' if more > 0 else ''}."
     yield ""
     if sizes:
         yield from _table(
