@@ -6,6 +6,8 @@ from typing import Any
 # Tests work on tiny tensors, where more threads only wait for one another: most of all when the cores are shared. Said
 # before torch is imported, and inherited by every process that a test starts.
 os.environ["OMP_NUM_THREADS"] = "1"
+# The client's cache is off: no test finds what another one fetched. Tests of the cache name a folder of their own.
+os.environ["DISTILLED_CACHE_BYTES"] = "0"
 
 import pytest
 import torch

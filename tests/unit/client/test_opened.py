@@ -16,8 +16,9 @@ from torch.utils.data import DataLoader
 from app.samples.choosing import MAX_IMAGES
 from app.services import Services
 from distilled import Client, bars, errors
-from distilled.client import Backoff
+from distilled.client import Artifact, Backoff
 from distilled.client.cache import Cache
+from distilled.client.opened import OpenedArtifact
 from distilled.files import pack
 from tests.unit.app.conftest import (  # noqa: F401 - fixtures
     Published,
@@ -147,6 +148,9 @@ def test_a_client_goes_to_other_processes_without_its_connections() -> None:
     again = pickle.loads(pickle.dumps(client))  # noqa: S301 - our own bytes
     assert (again.url, again.cache, again._wire.backoff) == (client.url, client.cache, client._wire.backoff)
     assert again._wire.http.headers["Authorization"] == "Bearer key"
+    opened = OpenedArtifact(client, Artifact.from_json(artifact(budget={"images_per_class": None})))
+    sent = pickle.loads(pickle.dumps(opened.stream(batch_size=4, seed=2)))  # noqa: S301 - a worker that is spawned
+    assert sent.state_dict() == opened.stream(batch_size=4, seed=2).state_dict()
     here = client._wire.http
     context = multiprocessing.get_context("fork")
     answer = context.SimpleQueue()
