@@ -261,18 +261,18 @@ def test_memory_does_not_grow_with_the_length(
 ) -> None:
     async def scene() -> int:
         reader = SlowReader(reads=10, keep=False)
-        async with asking(app, f"/v1/artifacts/{published.id}/stream?batch_size=2000&format=arrow", reader):
+        async with asking(app, f"/v1/artifacts/{published.id}/stream?batch_size=500&format=arrow", reader):
             await eventually(lambda: len(drawn) == 11, seconds=30)
             tracemalloc.start()
-            reader.read_on(40)
-            await eventually(lambda: len(drawn) == 51, seconds=30)
+            reader.read_on(30)
+            await eventually(lambda: len(drawn) == 41, seconds=30)
             return tracemalloc.get_traced_memory()[0]
 
     try:
         grown = anyio.run(scene)
     finally:
         tracemalloc.stop()
-    assert grown < 3 * 2000 * (4 * 4 * 3 + 8), "of forty more batches only the one in hand is held"
+    assert grown < 8 * 500 * (4 * 4 * 3 + 8), "thirty batches later hardly more is held than the one in hand"
 
 
 def test_a_stream_that_the_end_of_the_service_cuts_is_no_whole_one(
