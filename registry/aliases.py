@@ -89,7 +89,5 @@ def _locked(session: Session, name: str) -> Alias | None:
 
 
 def _note(session: Session, name: str, *, before: str | None, after: str | None, request_id: str) -> None:
-    move = AliasMove(
-        id=new_id("move"), name=name, from_artifact_id=before, to_artifact_id=after, request_id=request_id
-    )
+    move = AliasMove(id=new_id("move"), name=name, from_artifact_id=before, to_artifact_id=after, request_id=request_id)
     session.add(move)
