@@ -4,27 +4,24 @@ Nothing is loaded lazily: a row carries its columns and no relationships, so it 
 Leases and heartbeats are floats, epoch seconds by the database's clock (`registry.clock`); every other time is UTC.
 """
 
-from datetime import UTC, datetime
+from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
 from sqlalchemy import (
     JSON,
     BigInteger,
-    DateTime,
-    Dialect,
-    Enum,
     ForeignKey,
     Index,
     MetaData,
     String,
-    TypeDecorator,
     UniqueConstraint,
     text,
 )
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 from registry.clock import utc_now
+from registry.columns import UtcDateTime, words
 
 Json = dict[str, Any]
 DELETED = "deleted_at IS NOT NULL"
@@ -71,37 +68,6 @@ class EventKind(StrEnum):
     LOG = "log"  #: a sentence for people
 
 
-def _words(members: type[StrEnum]) -> Enum:
-    """A column of plain words, so that a new member needs no change of type in any database."""
-    return Enum(members, native_enum=False, create_constraint=False, length=16, values_callable=_values)
-
-
-def _values(members: type[StrEnum]) -> list[str]:
-    return [member.value for member in members]
-
-
-class UtcDateTime(TypeDecorator[datetime]):
-    """A time in UTC that is aware on the way in and on the way out, also on SQLite, which forgets time zones."""
-
-    impl = DateTime(timezone=True)
-    cache_ok = True
-
-    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
-        """Refuse naive times: what they mean depends on the machine."""
-        if value is None:
-            return None
-        if value.tzinfo is None:
-            raise ValueError("a naive time cannot be recorded; give it a time zone, as in datetime.now(UTC)")
-        in_utc = value.astimezone(UTC)
-        return in_utc.replace(tzinfo=None) if dialect.name == "sqlite" else in_utc
-
-    def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:
-        """Give back an aware time in UTC."""
-        if value is None:
-            return None
-        return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
-
-
 class Base(DeclarativeBase):
     """Constraints have predictable names, so that a migration can alter them on every database."""
 
@@ -117,10 +83,10 @@ class Base(DeclarativeBase):
         datetime: UtcDateTime(),
         Json: JSON(none_as_null=True),
         list[Any]: JSON(none_as_null=True),
-        State: _words(State),
-        DatasetState: _words(DatasetState),
-        EventKind: _words(EventKind),
-        MessageState: _words(MessageState),
+        State: words(State),
+        DatasetState: words(DatasetState),
+        EventKind: words(EventKind),
+        MessageState: words(MessageState),
     }
 
 
