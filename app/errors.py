@@ -10,7 +10,7 @@
   - MethodNotAllowed
   - RangeNotSatisfiable
   - TooManyStreams
-  - HubNotFound             what a Hugging Face client asks for is not here: RepoNotFound, RevisionNotFound, EntryNotFound
+  - HubNotFound             what a Hugging Face client asks for: RepoNotFound, RevisionNotFound, EntryNotFound
   - PreconditionFailed
   - UnsupportedMediaType
   - UnsupportedTusVersion
