@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -21,3 +22,13 @@ def shared_service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service
 def service(shared_service: Service) -> Service:
     shared_service.ensure_up()
     return shared_service
+
+
+@pytest.fixture(scope="session")
+def measured(shared_service: Service) -> dict[str, Any]:
+    """A job that has succeeded, with its artifact measured. One for all tests: a job is a new process with torch."""
+    shared_service.ensure_up()
+    objective = {"kind": "kernel", "kernel": "features", "network": "mlp-w16", "pool_size": 1, "real_batch": 32}
+    job = shared_service.until_state(shared_service.submit(seed=11, objective=objective), "succeeded")
+    shared_service.until_evaluated(job["artifact_id"])
+    return job

@@ -34,7 +34,7 @@ TINY: dict[str, Any] = {
     "seed": 0,
     "steps": 60,
     "objective": {"real_batch": 32},
-    "evaluation": {"networks": ["mlp-w16"], "steps": 20, "repeats": 2},
+    "evaluation": {"networks": ["mlp-w16"], "steps": 20, "epochs": 1, "repeats": 2},
 }
 
 
@@ -136,10 +136,24 @@ class Service:
 
         return until(look, what=f"{job_id} is {' or '.join(states)}", seconds=seconds)
 
-    def until_snapshot(self, job_id: str) -> None:
-        """Until the job is under way and has something to go back to."""
+    def until_snapshot(self, job_id: str, *, after: int = 0) -> int:
+        """Until a later attempt at the job is under way and has something to go back to; that attempt's number."""
         folder = self.home / "store" / "named" / "snapshots" / job_id
-        until(lambda: list(folder.glob("*.safetensors")), what=f"{job_id} has a snapshot", seconds=60)
+
+        def look() -> int | None:
+            attempts = [int(path.name.partition("-")[0]) for path in folder.glob("*.safetensors")]
+            return next((attempt for attempt in attempts if attempt > after), None)
+
+        return until(look, what=f"an attempt at {job_id} after number {after} has a snapshot", seconds=60)
+
+    def until_evaluated(self, artifact_id: str) -> list[dict[str, Any]]:
+        """The artifact's evaluations, once all of them have ended."""
+
+        def look() -> list[dict[str, Any]] | None:
+            rows = self.get(f"/v1/artifacts/{artifact_id}/evaluations")["items"]
+            return rows if all(row["state"] in ("succeeded", "failed") for row in rows) else None
+
+        return until(look, what=f"the evaluations of {artifact_id} have ended", seconds=120)
 
     def _get_or_none(self, path: str) -> Any:
         try:

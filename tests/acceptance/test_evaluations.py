@@ -4,25 +4,18 @@ from typing import Any
 
 import httpx2
 
-from tests.acceptance.service import Service, until
+from tests.acceptance.service import Service
 
 
-def test_a_network_added_later_is_measured_and_reported_as_unseen(service: Service) -> None:
-    objective = {"kind": "kernel", "kernel": "features", "network": "mlp-w16", "pool_size": 1, "real_batch": 32}
-    job = service.until_state(service.submit(seed=31, steps=4, objective=objective), "succeeded")
-    path = f"/v1/artifacts/{job['artifact_id']}"
+def test_a_network_added_later_is_measured_and_reported_as_unseen(service: Service, measured: dict[str, Any]) -> None:
+    path = f"/v1/artifacts/{measured['artifact_id']}"
 
     def ask() -> Any:
         return httpx2.post(f"{service.url}{path}/evaluations", json={"networks": ["convnet1-w8"]}, timeout=10)
 
     (asked,) = ask().json()["items"]
     assert (asked["network"], asked["state"]) == ("convnet1-w8", "queued")
-
-    def evaluated() -> list[dict[str, Any]] | None:
-        rows = service.get(f"{path}/evaluations")["items"]
-        return rows if all(row["state"] in ("succeeded", "failed") for row in rows) else None
-
-    rows = until(evaluated, what="both evaluations have ended", seconds=120)
+    rows = service.until_evaluated(measured["artifact_id"])
     assert [(row["network"], row["state"]) for row in rows] == [("mlp-w16", "succeeded"), ("convnet1-w8", "succeeded")]
     assert rows[0]["config"] == rows[1]["config"], "as in the recipe"
     assert ask().status_code == 200, "it is there"

@@ -4,68 +4,52 @@ import os
 import signal
 import threading
 import time
+from pathlib import Path
 from typing import Any
 
 import httpx2
 import pytest
 
 from tests.acceptance.service import TINY, Service, until
+from tests.undisturbed import undisturbed
+from workers.distill.data import load
 
-#: Long enough to be hit in the middle, and the same for every test that is: their results are compared.
-LONG: dict[str, Any] = {"seed": 21, "steps": 1200, "evaluation": {"networks": []}}
+#: Long enough to be hit in the middle four times.
+LONG: dict[str, Any] = {**TINY, "seed": 21, "steps": 2500, "evaluation": {"networks": []}}
 #: Never finished by itself.
 ENDLESS: dict[str, Any] = {**LONG, "steps": 1_000_000}
 
 
-@pytest.fixture(scope="session")
-def undisturbed(shared_service: Service) -> str:
-    """The id of the artifact that LONG makes when nobody interferes; another digest would be another artifact."""
-    shared_service.ensure_up()
-    return shared_service.until_state(shared_service.submit(**LONG), "succeeded")["artifact_id"]
-
-
-def test_a_job_survives_the_death_of_its_process(service: Service, undisturbed: str) -> None:
+@pytest.mark.timeout(600)
+def test_a_job_survives_its_process_its_worker_everything_and_a_stop(service: Service, tmp_path: Path) -> None:
+    """One job suffers them all, each after a snapshot of its own; one, because each job is a new process with torch."""
     job_id = service.submit(**LONG)
-    service.until_snapshot(job_id)
+    attempt = service.until_snapshot(job_id)
     os.kill(service.child_at_work(job_id), signal.SIGKILL)
-    job = service.until_state(job_id, "succeeded")
-    assert job["attempt"] == 2
-    assert job["artifact_id"] == undisturbed
 
-
-def test_a_job_survives_the_death_of_the_worker(service: Service, undisturbed: str) -> None:
-    job_id = service.submit(**LONG)
-    service.until_snapshot(job_id)
+    attempt = service.until_snapshot(job_id, after=attempt)
     os.kill(service.pid_of("-m workers"), signal.SIGKILL)
-    job = service.until_state(job_id, "succeeded")
-    assert job["attempt"] == 2
-    assert job["artifact_id"] == undisturbed
 
-
-def test_a_job_survives_the_death_of_everything(service: Service, undisturbed: str) -> None:
-    job_id = service.submit(**LONG)
+    attempt = service.until_snapshot(job_id, after=attempt)
     waiting = service.submit(seed=22, evaluation={"networks": []})
-    service.until_snapshot(job_id)
     assert service.process is not None
     service.process.kill()
     service.process.wait()
     until(lambda: not service.process_ids(), what="every process has died with its supervisor", seconds=10)
     service.start()
-    job = service.until_state(job_id, "succeeded")
-    assert (job["attempt"], job["artifact_id"]) == (2, undisturbed)
-    service.until_state(waiting, "succeeded")
 
-
-def test_a_stop_gives_the_job_back_and_leaves_nothing_behind(service: Service, undisturbed: str) -> None:
-    job_id = service.submit(**LONG)
-    service.until_snapshot(job_id)
+    attempt = service.until_snapshot(job_id, after=attempt)
     began = time.monotonic()
     assert service.stop() == 0
     assert time.monotonic() - began < 20
     assert service.process_ids() == {}
     service.start()
+
     job = service.until_state(job_id, "succeeded")
-    assert job["artifact_id"] == undisturbed
+    assert job["attempt"] > attempt >= 4
+    digest = undisturbed(LONG, load("digits", data_dir=tmp_path, download=False))
+    assert service.get(f"/v1/artifacts/{job['artifact_id']}")["digest"] == digest
+    service.until_state(waiting, "succeeded")
 
 
 def test_accepted_jobs_survive_the_death_of_the_api(service: Service) -> None:
@@ -75,7 +59,7 @@ def test_accepted_jobs_survive_the_death_of_the_api(service: Service) -> None:
     def keep_submitting() -> None:
         while not over.is_set():
             try:
-                answer = httpx2.post(f"{service.url}/v1/jobs", json={**TINY, **ENDLESS}, timeout=5)
+                answer = httpx2.post(f"{service.url}/v1/jobs", json=ENDLESS, timeout=5)
             except httpx2.TransportError:
                 time.sleep(0.02)
                 continue

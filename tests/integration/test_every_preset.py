@@ -5,7 +5,6 @@ of Celery's pool, because a new interpreter for each attempt would cost more tha
 service finds a dead child is in `tests/acceptance/test_harm.py`.
 """
 
-import hashlib
 import json
 import signal
 from collections.abc import Iterator
@@ -16,18 +15,15 @@ from typing import Any
 import pytest
 from fastapi.testclient import TestClient
 
-import distilled
 from app.main import create_app
 from app.settings import AppSettings
-from distilled.recipe import expand
 from registry import jobs, schema
 from registry.models import EventKind
 from registry.session import Database
 from registry.testing import MemoryQueue
 from tests.integration.attempt import WORKER, fork_server, settings, start
+from tests.undisturbed import undisturbed
 from workers.distill.data import load
-from workers.distill.events import Finished
-from workers.distill.loop import run
 from workers.keeper import Keeper
 
 CATALOG = json.loads((Path(__file__).parents[2] / "app" / "catalog.json").read_text(encoding="utf-8"))
@@ -144,15 +140,7 @@ def test_it_is_posted_killed_resumed_found_and_drawn_from(
     assert any(message.startswith("Goes on at step 2 of 7") for message in said), said
     (artifact,) = client.get(f"/v1/artifacts?dataset=digits&method={method}&ipc={recipe['ipc']}").json()["items"]
     assert artifact["id"] == job["artifact_id"]
-    assert artifact["digest"] == undisturbed(recipe, folder=tmp_path)
+    assert artifact["digest"] == undisturbed(recipe, load("digits", data_dir=tmp_path, download=False))
     sample = client.get(f"/v1/artifacts/{artifact['id']}/samples?ipc=1&classes=3,8&format=npz")
     assert sample.status_code == 200, sample.text
     assert sample.content[:2] == b"PK"
-
-
-def undisturbed(recipe: dict[str, Any], *, folder: Path) -> str:
-    """The digest that the laboratory comes to by itself, in one go."""
-    real = load("digits", data_dir=folder, download=False)
-    *_, finished = run(expand(recipe, CATALOG), real, code_version=distilled.__version__)
-    assert isinstance(finished, Finished)
-    return hashlib.sha256(finished.content).hexdigest()
