@@ -7,8 +7,9 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 
 import httpx2
@@ -20,7 +21,7 @@ from registry.session import Database
 from tests.unit.app.catalog import RECIPE
 from tests.unit.app.test_datasets import npz
 
-START_SECONDS = 40
+START_SECONDS = 120
 Serve = Callable[[], "Served"]
 
 
@@ -53,6 +54,7 @@ class Served:
                 time.sleep(0.1)
             else:
                 return
+        self.stop(signal.SIGKILL)
         pytest.fail("the service did not start")
 
     def stop(self, number: int) -> int:
@@ -62,19 +64,33 @@ class Served:
         return code
 
 
-@pytest.fixture
-def serve(tmp_path: Path) -> Iterator[Serve]:
-    upgrade(f"sqlite:///{tmp_path}/registry.db")
+@contextmanager
+def serving(home: Path) -> Generator[Serve]:
+    """Starts front ends on a home, and ends what is left of them."""
+    upgrade(f"sqlite:///{home}/registry.db")
     started: list[Served] = []
 
     def start() -> Served:
-        started.append(Served(tmp_path))
+        started.append(Served(home))
         return started[-1]
 
     yield start
     for one in started:
         if one.process.poll() is None:
             one.stop(signal.SIGKILL)
+
+
+@pytest.fixture
+def serve(tmp_path: Path) -> Iterator[Serve]:
+    with serving(tmp_path) as start:
+        yield start
+
+
+@pytest.fixture(scope="module")
+def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    """One for the tests that do it no harm."""
+    with serving(tmp_path_factory.mktemp("served")) as start:
+        yield start()
 
 
 def raw(port: int, request: bytes) -> bytes:
@@ -87,9 +103,7 @@ def raw(port: int, request: bytes) -> bytes:
         return answer
 
 
-def test_many_callers_at_once_all_get_their_job(serve: Serve) -> None:
-    served = serve()
-
+def test_many_callers_at_once_all_get_their_job(served: Served) -> None:
     def submit(number: int) -> int:
         return httpx2.post(f"{served.url}/v1/jobs", json=RECIPE | {"seed": number}, timeout=60).status_code
 
@@ -171,9 +185,9 @@ def test_a_killed_service_keeps_what_it_acknowledged_and_nothing_halfway(serve: 
     assert httpx2.post(f"{again.url}/v1/datasets", data={"name": "mine"}, files=files, timeout=30).status_code == 201
 
 
-def test_five_gigabytes_are_refused_before_they_are_sent(serve: Serve) -> None:
+def test_five_gigabytes_are_refused_before_they_are_sent(served: Served) -> None:
     request = b"POST /v1/datasets HTTP/1.1\r\nHost: localhost\r\nContent-Type: multipart/form-data; boundary=b\r\n"
-    answer = raw(serve().port, request + b"Content-Length: 5368709120\r\nConnection: close\r\n\r\n")
+    answer = raw(served.port, request + b"Content-Length: 5368709120\r\nConnection: close\r\n\r\n")
     assert answer.startswith(b"HTTP/1.1 413")
     assert b"application/problem+json" in answer
     assert b"4294967296 bytes" in answer
@@ -191,8 +205,7 @@ HOSTILE = (
 )
 
 
-def test_hostile_targets_on_the_wire_are_404s(serve: Serve) -> None:
-    served = serve()
+def test_hostile_targets_on_the_wire_are_404s(served: Served) -> None:
     for target in HOSTILE:
         answer = raw(served.port, b"GET " + target + b" HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
         assert answer.startswith(b"HTTP/1.1 404"), (target[:60], answer)
@@ -207,7 +220,7 @@ def test_it_refuses_to_listen_to_the_world_without_a_key(tmp_path: Path) -> None
         env=environment,
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=START_SECONDS,
         check=False,
     )
     assert done.returncode == 2
