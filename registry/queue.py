@@ -124,7 +124,8 @@ def celery_config(settings: Settings) -> dict[str, Any]:
         # Where Celery can do it, a busy worker does not even keep one wake-up back from the idle ones.
         "worker_disable_prefetch": settings.broker_url.startswith(("redis:", "rediss:")),
         "worker_max_tasks_per_child": 1,  # a fresh CUDA context for each job, and all its memory back afterwards
-        "worker_proc_alive_timeout": 300.0,  # a child imports torch; one that is killed over that on a busy machine never works
+        # A child imports torch. One that were killed over that, on a busy machine, would begin again and never work.
+        "worker_proc_alive_timeout": 300.0,
         "worker_hijack_root_logger": False,
         "worker_cancel_long_running_tasks_on_connection_loss": False,  # the broker's hiccup is not the job's
         "worker_enable_remote_control": True,
