@@ -19,6 +19,7 @@ from tests.unit.registry import (
     test_jobs,
     test_migrations,
     test_sweeping,
+    test_uploads,
     test_webhooks,
 )
 from tests.unit.registry.making import claim, publication, publish, read, submit
@@ -34,7 +35,15 @@ def taken_over(module: ModuleType) -> dict[str, Callable[..., Any]]:
     return {f"{prefix}__{name[5:]}": test for name, test in vars(module).items() if name.startswith("test_")}
 
 
-for source in (test_jobs, test_sweeping, test_artifacts, test_evaluations, test_migrations, test_webhooks):
+for source in (
+    test_jobs,
+    test_sweeping,
+    test_artifacts,
+    test_evaluations,
+    test_migrations,
+    test_uploads,
+    test_webhooks,
+):
     globals().update(taken_over(source))
 # Those that ask for a template make SQLite files of their own.
 globals().update(
