@@ -105,18 +105,18 @@ def methods(ctx: typer.Context, url: Url = None, key: Key = None, json: JsonFlag
 
 def _show_report(screen: Screen, found: dict[str, Any]) -> None:
     """What is known of a dataset, in lines for people."""
-    screen.say(f"{text(found.get('name'))} is {found.get('state')}")
+    screen.say(f"{found.get('name')} is {found.get('state')}")
     if found.get("reason"):
-        screen.say(text(found["reason"]))
+        screen.say(str(found["reason"]))
     report: dict[str, Any] = found.get("report") or {}
     for problem in cast("list[dict[str, str]]", report.get("problems") or []):
-        screen.say(f"  {text(problem['pointer'] or '/')}: {text(problem['detail'])}")
+        screen.say(f"  {problem['pointer'] or '/'}: {problem['detail']}")
     for what in ("unreadable", "skipped"):
         named: dict[str, Any] = report.get(what) or {"count": 0, "first": []}
         if named["count"]:
             screen.say(f"{what}: {named['count']} files")
         for file in cast("list[dict[str, str]]", named["first"]):
-            screen.say(f"  {text(file['name'])}: {text(file['detail'])}")
+            screen.say(f"  {file['name']}: {file['detail']}")
     repeated: dict[str, Any] = report.get("duplicates") or {}
     if repeated.get("first"):
         within = ", ".join(f"{count} in {split}" for split, count in repeated["within"].items())
@@ -124,7 +124,7 @@ def _show_report(screen: Screen, found: dict[str, Any]) -> None:
     if report.get("resized") or report.get("converted"):
         screen.say(f"resized: {report['resized']}, converted: {report['converted']} images")
     if report.get("split"):
-        screen.say(f"test split: {text(report['split'])}")
+        screen.say(f"test split: {report['split']}")
     classes = cast("list[dict[str, Any]]", report.get("classes") or [])
     if classes:
         splits = [split for split in classes[0] if split != "name"]
