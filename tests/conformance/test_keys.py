@@ -41,9 +41,9 @@ def test_nothing_is_told_without_the_key(wire: Wire, key: str, method: str, path
 
 
 def test_another_key_is_no_key(wire: Wire, key: str) -> None:
-    wrong = [f"Bearer {key}x", f"Bearer {key[:-1]}", "Bearer ", f"Basic {key}", key, "Bearer ké"]
+    wrong = [f"Bearer {key}x", f"Bearer {key[:-1]}", "Bearer", f"Basic {key}", key, "Bearer ké"]
     for given in wrong:
-        answer = wire.call("GET", "/v1/jobs", bare=True, headers={"Authorization": given.encode().decode("latin-1")})
+        answer = wire.call("GET", "/v1/jobs", bare=True, headers={"Authorization": given.encode()})
         assert answer.status_code == 401, given
 
 
