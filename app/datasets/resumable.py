@@ -45,7 +45,6 @@ def tell_what_is_spoken(response: Response, service: Service) -> None:
 
 @router.post("", status_code=201, dependencies=TUS, responses=responses(412, 413, 422, 429, 503))
 def begin_upload(
-    request: Request,
     response: Response,
     service: Service,
     upload_length: Bytes,
@@ -64,7 +63,7 @@ def begin_upload(
             hours=settings.upload_hours,
             most=settings.max_open_uploads,
         )
-    response.headers["Location"] = str(request.url_for("upload_offset", upload_id=upload.id))
+    response.headers["Location"] = f"/v1/uploads/{upload.id}"
     _tell(response, upload)
 
 
