@@ -39,7 +39,8 @@ def tail() -> bytes:
 
 def _batch(synthetic: SyntheticSet) -> Any:
     axes = ("H", "W", "C") if synthetic.images.dtype == np.uint8 else ("C", "H", "W")
-    images = np.ascontiguousarray(synthetic.images)
+    # numpy leaves any stride on an axis of size 1, and pyarrow takes the order of the axes from strides.
+    images = synthetic.images.reshape(-1).reshape(synthetic.images.shape)
     columns: dict[str, Any] = {
         "image": pa.FixedShapeTensorArray.from_numpy_ndarray(images, dim_names=axes),
         "label": pa.array(synthetic.labels_N),

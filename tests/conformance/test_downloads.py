@@ -78,8 +78,7 @@ def webdataset(content: bytes) -> Held:
 def arrow(content: bytes) -> Held:
     table = pa.ipc.open_stream(content).read_all()
     assert json.loads(table.schema.metadata[b"classes"]) == CLASSES
-    stored = table.column("image").combine_chunks().storage.flatten()
-    images = stored.to_numpy().reshape(-1, SIDE, SIDE, 1)
+    images = table.column("image").combine_chunks().to_numpy_ndarray()
     soft = table.column("soft_label").to_pylist() if "soft_label" in table.column_names else None
     labels = table.column("label").to_pylist()
     return Held(images=images, labels=labels, soft=None if soft is None else np.array(soft, np.float32))

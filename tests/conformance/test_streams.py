@@ -11,7 +11,7 @@ import pytest
 from safetensors.numpy import load
 
 from tests.conformance.conftest import Made
-from tests.conformance.making import CLASSES, SIDE
+from tests.conformance.making import CLASSES
 from tests.conformance.pictures import pixels
 from tests.conformance.wire import Wire
 
@@ -40,12 +40,7 @@ def arrow(content: bytes) -> list[tuple[list[Any], list[int]]]:
     """Images and labels of each record batch."""
     with pa.ipc.open_stream(content) as reader:
         assert json.loads(reader.schema.metadata[b"classes"]) == CLASSES
-        return [(stored(batch.column(0)), batch.column(1).to_pylist()) for batch in reader]
-
-
-def stored(column: Any) -> list[Any]:
-    """The images of a column of tensors, as nested lists [N, H, W, C]."""
-    return column.storage.flatten().to_numpy().reshape(-1, SIDE, SIDE, 1).tolist()
+        return [(batch.column(0).to_numpy_ndarray().tolist(), batch.column(1).to_pylist()) for batch in reader]
 
 
 def batch(wire: Wire, made: Made, query: str) -> tuple[list[Any], list[int]]:
