@@ -2,9 +2,11 @@
 
     python -m benchmarks.accuracy cells.json --data FOLDER --out results/NAME.jsonl [--device cuda] [--only WORD]
 
-`cells.json`: {"evaluation": {…}, "cells": [{"name": …, "recipe": {…}, "seeds": [0, 1]}]}. FOLDER holds `.npz` files in
-MedMNIST's keys. A line is written for each cell, seed and network as it ends; what is in the file already is not
-made again, and baselines that are the same measurement are made once. At the end a Markdown table of the whole file.
+`cells.json`: {"evaluation": {…}, "cells": [{"name": …, "recipe": {…}, "seeds": [0, 1], "at": [1, 10]}]}. FOLDER holds
+`.npz` files in MedMNIST's keys. `at`, for what can make any number of images: how many of each class are drawn of the
+one artifact, each in both modes. A line is written for each cell, seed, network and number as it ends; what is in the
+file already is not made again, and baselines that are the same measurement are made once. At the end a Markdown table
+of the whole file.
 """
 
 import argparse
@@ -45,16 +47,19 @@ def main(arguments: list[str]) -> int:
     plan = json.loads(asked.cells.read_text(encoding="utf-8"))
     data: dict[str, RealData] = {}
     for cell, seed in _jobs(plan, only=asked.only):
-        done = {(line["cell"], line["seed"]) for line in lines(asked.out)}
-        if (cell["name"], seed) in done:
-            continue
         recipe = expand(
             {**cell["recipe"], "seed": seed, "evaluation": {**plan["evaluation"], **cell.get("evaluation", {})}},
             build(),
         )
+        wanted = [(network, ipc) for network in recipe["evaluation"]["networks"] for ipc in cell.get("at", [0])]
+        done = {_of(line) for line in lines(asked.out)}
+        missing = [one for one in wanted if (cell["name"], seed, *one) not in done]
+        if not missing:
+            continue
         name = recipe["dataset"]
         data[name] = data.get(name) or load(name, data_dir=asked.data, download=False)
-        for line in _measure(cell["name"], recipe, data[name], device=asked.device, known=baselines(asked.out)):
+        known = baselines(asked.out)
+        for line in _measure(cell["name"], recipe, data[name], missing, device=asked.device, known=known):
             add(asked.out, line | {"machine": machine(), "device": asked.device})
     print(f"- machine: {machine()}\n- command: `python -m benchmarks.accuracy {shlex.join(arguments)}`\n")
     print(table(lines(asked.out)))
@@ -68,15 +73,26 @@ def _jobs(plan: dict[str, Any], *, only: str) -> Iterator[tuple[dict[str, Any], 
                 yield cell, seed
 
 
+def _of(line: dict[str, Any]) -> tuple[str, int, str, int]:
+    """What a line measures: cell, seed, network, images of each class that were drawn (0: what the budget says)."""
+    return line["cell"], line["seed"], line["result"]["network"], line["result"]["recipe"].get("ipc", 0)
+
+
 def _measure(
-    name: str, recipe: dict[str, Any], real: RealData, *, device: str, known: dict[str, Any]
+    name: str,
+    recipe: dict[str, Any],
+    real: RealData,
+    missing: list[tuple[str, int]],
+    *,
+    device: str,
+    known: dict[str, Any],
 ) -> Iterator[dict[str, Any]]:
-    """A line of the record for each network."""
+    """A line of the record for each network and number of images."""
     content, seconds, cpu_seconds = _distil(name, recipe, real, device=device)
     header = read_header(content)
     options = {key: value for key, value in recipe["evaluation"].items() if key != "networks"}
-    config = knobs.build(EvaluationConfig, options)
-    for network in recipe["evaluation"]["networks"]:
+    for network, ipc in missing:
+        config = knobs.build(EvaluationConfig, options | ({"ipc": ipc} if ipc else {}))
         keys = baseline_keys_of(content, real, network=network, config=config, seed=0)
         given = {baseline: known[key] for baseline, key in keys.items() if key in known}
         began = time.monotonic()
@@ -110,25 +126,35 @@ def _distil(name: str, recipe: dict[str, Any], real: RealData, *, device: str) -
 
 def table(record: list[dict[str, Any]]) -> str:
     """Markdown: a row for each cell and network; accuracies in per cent, mean ± std over all networks of all seeds."""
-    groups: dict[tuple[str, str], list[dict[str, Any]]] = {}
+    groups: dict[tuple[str, str, int], list[dict[str, Any]]] = {}
     for line in record:
-        groups.setdefault((line["cell"], line["result"]["network"]), []).append(line)
+        cell, _, network, ipc = _of(line)
+        groups.setdefault((cell, network, ipc), []).append(line)
     out = [
         "| cell | network | labels | distilled | random | centroid | full | bytes | images seen | seeds | seconds |",
         "|---|---|---|---|---|---|---|---|---|---|---|",
     ]
-    for (cell, network), group in groups.items():
+    for (cell, network, ipc), group in groups.items():
         first = group[0]["result"]
-        labels = "soft" if "soft" in first["distilled"] else "hard"
-        scores = [value for line in group for value in line["result"]["distilled"][labels]["values"]]
         others = [_score([v for line in group for v in line["result"][name]["values"]]) for name in BASELINES]
         seconds = fmean(line["seconds"] for line in group)
-        out.append(
-            f"| {cell} | {network} | {labels} | **{_score(scores)}** | {' | '.join(others)} | "
-            f"{first['distilled']['bytes']:,} | {group[0]['images_seen']:,} | {len(group)} × {first['repeats']} | "
-            f"{seconds:.0f} |"
-        )
+        for mode, labels in _modes(first["distilled"]):
+            scores = [value for line in group for value in line["result"]["distilled"][mode]["values"]]
+            out.append(
+                f"| {cell}{f', {ipc} drawn' if ipc else ''} | {network} | {labels} | **{_score(scores)}** | "
+                f"{' | '.join(others)} | {first['distilled']['bytes']:,} | {group[0]['images_seen']:,} | "
+                f"{len(group)} × {first['repeats']} | {seconds:.0f} |"
+            )
     return "\n".join(out)
+
+
+def _modes(distilled: dict[str, Any]) -> Iterator[tuple[str, str]]:
+    """The modes that are shown, soft labels before hard ones, and what the column of labels says of each."""
+    soft = "soft" in distilled
+    yield ("soft", "soft") if soft else ("hard", "hard")
+    fresh = "fresh_soft" if soft else "fresh"
+    if fresh in distilled:
+        yield fresh, f"{'soft' if soft else 'hard'}, fresh: {distilled[fresh]['images_seen']:,} different images"
 
 
 def _score(values: list[float]) -> str:
