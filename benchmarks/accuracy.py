@@ -5,8 +5,9 @@
 `cells.json`: {"evaluation": {…}, "cells": [{"name": …, "recipe": {…}, "seeds": [0, 1], "at": [1, 10]}]}. FOLDER holds
 `.npz` files in MedMNIST's keys. `at`, for what can make any number of images: how many of each class are drawn of the
 one artifact, each in both modes. A line is written for each cell, seed, network and number as it ends; what is in the
-file already is not made again, and baselines that are the same measurement are made once. At the end a Markdown table
-of the whole file.
+file already is not made again, and baselines that are the same measurement are made once. What cells share and make
+before their first step (a warm-up, a teacher, experts) is made once too, and counts in the seconds of the first of
+them alone. At the end a Markdown table of the whole file.
 """
 
 import argparse
@@ -30,6 +31,7 @@ from workers.distill.evaluate import BASELINES, EvaluationConfig, baseline_keys_
 from workers.distill.events import Finished, Progress
 from workers.distill.loop import run
 from workers.distill.memory import keep_freed_memory
+from workers.distill.shelf import MemoryShelf, Shelf
 
 SHOW_EVERY_SECONDS = 30.0
 
@@ -46,6 +48,7 @@ def main(arguments: list[str]) -> int:
     keep_freed_memory()
     plan = json.loads(asked.cells.read_text(encoding="utf-8"))
     data: dict[str, RealData] = {}
+    shelf = MemoryShelf()
     for cell, seed in _jobs(plan, only=asked.only):
         recipe = expand(
             {**cell["recipe"], "seed": seed, "evaluation": {**plan["evaluation"], **cell.get("evaluation", {})}},
@@ -59,7 +62,8 @@ def main(arguments: list[str]) -> int:
         name = recipe["dataset"]
         data[name] = data.get(name) or load(name, data_dir=asked.data, download=False)
         known = baselines(asked.out)
-        for line in _measure(cell["name"], recipe, data[name], missing, device=asked.device, known=known):
+        made = _distil(cell["name"], recipe, data[name], device=asked.device, shelf=shelf)
+        for line in _measure(cell["name"], recipe, data[name], made, missing, device=asked.device, known=known):
             add(asked.out, line | {"machine": machine(), "device": asked.device})
     print(f"- machine: {machine()}\n- command: `python -m benchmarks.accuracy {shlex.join(arguments)}`\n")
     print(table(lines(asked.out)))
@@ -82,13 +86,14 @@ def _measure(
     name: str,
     recipe: dict[str, Any],
     real: RealData,
+    made: tuple[bytes, float, float],
     missing: list[tuple[str, int]],
     *,
     device: str,
     known: dict[str, Any],
 ) -> Iterator[dict[str, Any]]:
     """A line of the record for each network and number of images."""
-    content, seconds, cpu_seconds = _distil(name, recipe, real, device=device)
+    content, seconds, cpu_seconds = made
     header = read_header(content)
     options = {key: value for key, value in recipe["evaluation"].items() if key != "networks"}
     for network, ipc in missing:
@@ -111,11 +116,13 @@ def _measure(
         }
 
 
-def _distil(name: str, recipe: dict[str, Any], real: RealData, *, device: str) -> tuple[bytes, float, float]:
+def _distil(
+    name: str, recipe: dict[str, Any], real: RealData, *, device: str, shelf: Shelf
+) -> tuple[bytes, float, float]:
     """The artifact, and what it took: by the clock, and of processors (which neighbours disturb less)."""
     began = shown = time.monotonic()
     worked = time.process_time()
-    for event in run(recipe, real, device=device, code_version="benchmark"):
+    for event in run(recipe, real, device=device, code_version="benchmark", shelf=shelf):
         if isinstance(event, Progress) and time.monotonic() - shown > SHOW_EVERY_SECONDS:
             shown = time.monotonic()
             print(f"{name}: step {event.step}/{event.steps}, loss {event.loss:.4f}", file=sys.stderr, flush=True)
