@@ -32,7 +32,8 @@ BATCH = 128
 
 def main(name: str, *, steps: int, seeds: int) -> None:
     """Print a line for each architecture, and the rank correlation of the two columns."""
-    distilled_set = distilled.Client().open(name).dataset()
+    with distilled.Client() as client:
+        distilled_set = client.open(name).dataset()
     real = load("digits", data_dir=Path("data"), download=False)
     sets = {
         "distilled": (distilled_set.images_NCHW, distilled_set.targets),

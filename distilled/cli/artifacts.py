@@ -12,7 +12,6 @@ from distilled.bars import transfer_bar
 from distilled.cli.results import show_evaluations
 from distilled.cli.screen import table, text
 from distilled.cli.session import PAGE, JsonFlag, Key, Url, begin
-from distilled.formats.sets import SUFFIXES
 
 ArtifactId = Annotated[str, typer.Argument(metavar="ARTIFACT", help="Id or alias of the artifact.")]
 Out = Annotated[Path | None, typer.Option("-o", "--output", help="File to write; by default named after the artifact.")]
@@ -41,7 +40,6 @@ class Dtype(StrEnum):
     FLOAT32 = "float32"  #: standardised, N x C x H x W
 
 
-_SUFFIXES = {"content": ".safetensors", **SUFFIXES}
 _MIXED = re.compile(r"(.+)=(\d+\.?\d*|\.\d+)", re.ASCII)
 
 
@@ -174,7 +172,7 @@ def sample(
 
 def _target(artifact: str, format: StrEnum) -> Path:
     # What the service names the artifact is no path of ours.
-    return Path(Path(artifact).name + _SUFFIXES[format.value])
+    return Path(Path(artifact).name + _suffix(format))
 
 
 def _mixture(text: str) -> dict[str, float]:
@@ -186,6 +184,12 @@ def _mixture(text: str) -> dict[str, float]:
     return out
 
 
+def _suffix(format: StrEnum) -> str:
+    from distilled.formats.sets import SUFFIXES  # noqa: PLC0415 -- it brings numpy, which `--help` does without
+
+    return SUFFIXES.get(format.value, ".safetensors")  # `content` is a safetensors file
+
+
 def _format_of(output: Path | None) -> SampleFormat:
-    by_suffix = {_SUFFIXES[format.value]: format for format in SampleFormat}
+    by_suffix = {_suffix(format): format for format in SampleFormat}
     return by_suffix.get(output.suffix.lower() if output else "", SampleFormat.SAFETENSORS)

@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
+from distilled.bars import facts_of
 from distilled.cli.results import beats_baselines, quickstart_lines, rows_of
-from distilled.cli.watching import facts_of
 from distilled.client import Artifact
 from tests.unit.client.service import SCORES, artifact
 
