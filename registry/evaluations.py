@@ -5,11 +5,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 
-from sqlalchemy import select, update
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from registry import errors, leases
-from registry.clock import database_now, utc_now
+from registry.clock import utc_now
 from registry.ids import new_id
 from registry.leases import Beat, Swept, mine
 from registry.models import Artifact, Baseline, Evaluation, Json, State
@@ -107,10 +107,8 @@ def claim(
     worker_pid: int | None = None,
 ) -> EvaluationClaim | None:
     """Take this evaluation if it is queued. None: someone else has it, or it has ended."""
-    values = leases.taking(Evaluation, worker=worker, worker_pid=worker_pid, device=device, lease_seconds=lease_seconds)
-    queued = (Evaluation.id == evaluation_id) & (Evaluation.state == State.QUEUED)
-    taken = update(Evaluation).where(queued).values(**values, started_at=utc_now()).returning(Evaluation.id)
-    if session.scalar(taken, execution_options={"synchronize_session": False}) is None:
+    holder = {"worker": worker, "worker_pid": worker_pid, "device": device, "lease_seconds": lease_seconds}
+    if not leases.take(session, Evaluation, evaluation_id, **holder):
         return None
     evaluation = get(session, evaluation_id)
     artifact = session.get_one(Artifact, evaluation.artifact_id)
@@ -149,11 +147,9 @@ def beat(
     session: Session, evaluation_id: str, *, attempt: int, lease_seconds: float, progress: float | None = None
 ) -> Beat:
     """Renew the lease and report progress 0..1. The answer is CONTINUE, or LOST."""
-    now = database_now()
-    values: Json = {"heartbeat": now, "lease_until": now + lease_seconds}
-    if progress is not None:
-        values["progress"] = progress
-    return Beat.CONTINUE if _write(session, evaluation_id, attempt=attempt, values=values) else Beat.LOST
+    return leases.beat(
+        session, Evaluation, evaluation_id, attempt=attempt, lease_seconds=lease_seconds, progress=progress
+    )
 
 
 def finish(session: Session, evaluation_id: str, *, attempt: int, result: Json) -> Evaluation | None:
@@ -195,38 +191,24 @@ def fail(session: Session, evaluation_id: str, *, attempt: int, error: Json) -> 
 
 def release(session: Session, evaluation_id: str, *, attempt: int) -> bool:
     """Give the evaluation back unfinished, without counting a loss. False: no longer yours."""
-    values: Json = {"state": State.QUEUED, "woken_at": None, "progress": 0.0, **leases.letting_go()}
-    return _write(session, evaluation_id, attempt=attempt, values=values)
+    return leases.release(session, Evaluation, evaluation_id, attempt=attempt)
 
 
 def retry(session: Session, evaluation_id: str) -> Evaluation:
     """Queue a failed evaluation again. Raises NotFound, or Conflict for one that has not failed."""
     again: Json = {"state": State.QUEUED, "lost": 0, "woken_at": None, "ended_at": None, "error": None, "progress": 0.0}
-    failed = (Evaluation.id == evaluation_id) & (Evaluation.state == State.FAILED)
-    changed = update(Evaluation).where(failed).values(**again).returning(Evaluation.id)
-    found = session.scalar(changed, execution_options={"synchronize_session": False})
+    queued = leases.write(session, Evaluation, evaluation_id, where=Evaluation.state == State.FAILED, values=again)
     evaluation = get(session, evaluation_id)
-    if found is None:
+    if not queued:
         raise errors.Conflict(f"Evaluation {evaluation_id} is {evaluation.state}; only a failed one can be retried.")
     return evaluation
 
 
 def sweep(session: Session, *, max_attempts: int, rewake_seconds: float) -> Swept:
     """Queue again what a silent worker held, or fail it at the `max_attempts`-th loss; name what to wake."""
-    requeued: list[str] = []
-    failed: list[str] = []
-    for evaluation in leases.run_out(session, Evaluation):
-        evaluation.lost += 1
-        evaluation.lease_until = evaluation.heartbeat = evaluation.worker_pid = None
-        if evaluation.lost >= max_attempts:
-            evaluation.state, evaluation.error, evaluation.ended_at = State.FAILED, leases.WORKER_LOST, utc_now()
-            failed.append(evaluation.id)
-        else:
-            evaluation.state, evaluation.woken_at, evaluation.progress = State.QUEUED, None, 0.0
-            requeued.append(evaluation.id)
-    session.flush()
-    wake = leases.to_wake(session, Evaluation, rewake_seconds=rewake_seconds)
-    return Swept(requeued=requeued, failed=failed, cancelled=[], wake=wake)
+    return leases.sweep(
+        session, Evaluation, max_attempts=max_attempts, rewake_seconds=rewake_seconds, error=leases.WORKER_LOST
+    )
 
 
 def woken(session: Session, evaluation_id: str) -> None:
@@ -257,6 +239,4 @@ def _first(session: Session, artifact: Artifact) -> str | None:
 
 
 def _write(session: Session, evaluation_id: str, *, attempt: int, values: Json) -> bool:
-    held = (Evaluation.id == evaluation_id) & mine(Evaluation, attempt=attempt)
-    changed = update(Evaluation).where(held).values(**values).returning(Evaluation.id)
-    return session.scalar(changed, execution_options={"synchronize_session": False}) is not None
+    return leases.write(session, Evaluation, evaluation_id, where=mine(Evaluation, attempt=attempt), values=values)

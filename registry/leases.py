@@ -4,7 +4,7 @@ A claim is one conditional UPDATE; it returns `attempt`, the fencing token, and 
 `WHERE attempt = mine`. Who was silent for longer than the lease writes nothing any more, however late it wakes up.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from typing import Any, TypeVar
@@ -13,10 +13,12 @@ from sqlalchemy import ColumnElement, and_, or_, select, update
 from sqlalchemy.orm import Session
 
 from registry import workers
-from registry.clock import database_now
+from registry.clock import database_now, utc_now
 from registry.models import Evaluation, Job, State, Validation
 
 Held = TypeVar("Held", Job, Evaluation, Validation)
+#: What is begun anew when it was lost, and tells no story of its own as a job does.
+Brief = TypeVar("Brief", Evaluation, Validation)
 
 
 class Beat(Enum):
@@ -70,6 +72,74 @@ def taking(
 def letting_go() -> dict[str, object]:
     """The values that end a hold, however it ended."""
     return {"lease_until": None, "heartbeat": None, "worker_pid": None}
+
+
+def take(session: Session, model: type[Held], row_id: str, **holder: Any) -> bool:
+    """Begin to hold this row if it is queued. holder: as of `taking`. False: someone else has it, or it has ended."""
+    values = {**taking(model, **holder), "started_at": utc_now()}
+    return write(session, model, row_id, where=model.state == State.QUEUED, values=values)
+
+
+def write(
+    session: Session, model: type[Held], row_id: str, *, where: ColumnElement[bool], values: Mapping[str, object]
+) -> bool:
+    """Change this row where the condition holds, in one statement. False: it does not hold."""
+    changed = update(model).where(model.id == row_id, where).values(**values).returning(model.id)
+    return session.scalar(changed, execution_options={"synchronize_session": False}) is not None
+
+
+def beat(
+    session: Session,
+    model: type[Brief],
+    row_id: str,
+    *,
+    attempt: int,
+    lease_seconds: float,
+    progress: float | None,
+) -> Beat:
+    """Renew the lease and report progress 0..1. The answer is CONTINUE or LOST."""
+    now = database_now()
+    values: dict[str, object] = {"heartbeat": now, "lease_until": now + lease_seconds}
+    if progress is not None:
+        values["progress"] = progress
+    held = write(session, model, row_id, where=mine(model, attempt=attempt), values=values)
+    return Beat.CONTINUE if held else Beat.LOST
+
+
+def release(session: Session, model: type[Brief], row_id: str, *, attempt: int) -> bool:
+    """Give the row back unfinished, without counting a loss. False: no longer yours."""
+    values = {"state": State.QUEUED, "woken_at": None, "progress": 0.0, **letting_go()}
+    return write(session, model, row_id, where=mine(model, attempt=attempt), values=values)
+
+
+def sweep(
+    session: Session,
+    model: type[Brief],
+    *,
+    max_attempts: int,
+    rewake_seconds: float,
+    error: dict[str, Any],
+    on_failed: Callable[[str], None] = lambda _: None,
+) -> Swept:
+    """Queue again what a silent worker held, or fail it with `error` at the `max_attempts`-th loss; name what to wake.
+
+    on_failed: told the id of each that has failed.
+    """
+    requeued: list[str] = []
+    failed: list[str] = []
+    for row in run_out(session, model):
+        row.lost += 1
+        row.lease_until = row.heartbeat = row.worker_pid = None
+        if row.lost >= max_attempts:
+            row.state, row.error, row.ended_at = State.FAILED, error, utc_now()
+            on_failed(row.id)
+            failed.append(row.id)
+        else:
+            row.state, row.woken_at, row.progress = State.QUEUED, None, 0.0
+            requeued.append(row.id)
+    session.flush()
+    wake = to_wake(session, model, rewake_seconds=rewake_seconds)
+    return Swept(requeued=requeued, failed=failed, cancelled=[], wake=wake)
 
 
 def next_queued(session: Session, model: type[Held], *, prefer: str | None) -> str | None:

@@ -2,11 +2,10 @@
 
 from dataclasses import dataclass
 
-from sqlalchemy import update
 from sqlalchemy.orm import Session
 
 from registry import blobs, errors, leases
-from registry.clock import database_now, utc_now
+from registry.clock import utc_now
 from registry.leases import Beat, Swept, mine
 from registry.models import Dataset, DatasetState, Json, State, Validation
 
@@ -61,10 +60,8 @@ def claim_next(
     next_id = leases.next_queued(session, Validation, prefer=prefer)
     if next_id is None:
         return None
-    values = leases.taking(Validation, worker=worker, worker_pid=worker_pid, device=device, lease_seconds=lease_seconds)
-    queued = (Validation.id == next_id) & (Validation.state == State.QUEUED)
-    taken = update(Validation).where(queued).values(**values, started_at=utc_now()).returning(Validation.id)
-    if session.scalar(taken, execution_options={"synchronize_session": False}) is None:
+    holder = {"worker": worker, "worker_pid": worker_pid, "device": device, "lease_seconds": lease_seconds}
+    if not leases.take(session, Validation, next_id, **holder):
         return None
     validation = get(session, next_id)
     dataset = session.get_one(Dataset, validation.dataset_id)
@@ -83,11 +80,9 @@ def beat(
     session: Session, validation_id: str, *, attempt: int, lease_seconds: float, progress: float | None = None
 ) -> Beat:
     """Renew the lease and report progress 0..1. The answer is CONTINUE, or LOST, also where the dataset was deleted."""
-    now = database_now()
-    values: Json = {"heartbeat": now, "lease_until": now + lease_seconds}
-    if progress is not None:
-        values["progress"] = progress
-    return Beat.CONTINUE if _write(session, validation_id, attempt=attempt, values=values) else Beat.LOST
+    return leases.beat(
+        session, Validation, validation_id, attempt=attempt, lease_seconds=lease_seconds, progress=progress
+    )
 
 
 def accept(session: Session, validation_id: str, *, attempt: int, accepted: Accepted, report: Json) -> bool:
@@ -113,27 +108,19 @@ def refuse(session: Session, validation_id: str, *, attempt: int, report: Json) 
 
 def release(session: Session, validation_id: str, *, attempt: int) -> bool:
     """Give the validation back unfinished, without counting a loss. False: no longer yours."""
-    values: Json = {"state": State.QUEUED, "woken_at": None, "progress": 0.0, **leases.letting_go()}
-    return _write(session, validation_id, attempt=attempt, values=values)
+    return leases.release(session, Validation, validation_id, attempt=attempt)
 
 
 def sweep(session: Session, *, max_attempts: int, rewake_seconds: float) -> Swept:
     """Queue again what a silent worker held, or refuse it at the `max_attempts`-th loss; name what to wake."""
-    requeued: list[str] = []
-    failed: list[str] = []
-    for validation in leases.run_out(session, Validation):
-        validation.lost += 1
-        validation.lease_until = validation.heartbeat = validation.worker_pid = None
-        if validation.lost >= max_attempts:
-            validation.state, validation.error, validation.ended_at = State.FAILED, WORKER_LOST, utc_now()
-            _set_refused(session, validation.id, {"error": WORKER_LOST})
-            failed.append(validation.id)
-        else:
-            validation.state, validation.woken_at, validation.progress = State.QUEUED, None, 0.0
-            requeued.append(validation.id)
-    session.flush()
-    wake = leases.to_wake(session, Validation, rewake_seconds=rewake_seconds)
-    return Swept(requeued=requeued, failed=failed, cancelled=[], wake=wake)
+    return leases.sweep(
+        session,
+        Validation,
+        max_attempts=max_attempts,
+        rewake_seconds=rewake_seconds,
+        error=WORKER_LOST,
+        on_failed=lambda failed: _set_refused(session, failed, {"error": WORKER_LOST}),
+    )
 
 
 def woken(session: Session, validation_id: str) -> None:
@@ -153,10 +140,4 @@ def _set_refused(session: Session, validation_id: str, report: Json) -> None:
 
 def _end(session: Session, validation_id: str, *, attempt: int, state: State, error: Json | None = None) -> bool:
     values: Json = {"state": state, "error": error, "progress": 1.0, "ended_at": utc_now(), **leases.letting_go()}
-    return _write(session, validation_id, attempt=attempt, values=values)
-
-
-def _write(session: Session, validation_id: str, *, attempt: int, values: Json) -> bool:
-    held = (Validation.id == validation_id) & mine(Validation, attempt=attempt)
-    changed = update(Validation).where(held).values(**values).returning(Validation.id)
-    return session.scalar(changed, execution_options={"synchronize_session": False}) is not None
+    return leases.write(session, Validation, validation_id, where=mine(Validation, attempt=attempt), values=values)
