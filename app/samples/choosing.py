@@ -1,10 +1,14 @@
 """From a query to labels: which classes, and how many images of each."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 from app.errors import InvalidRequest
 from app.problems import pointer
+from distilled import classes
+from distilled.dealing import Deal
+from distilled.errors import InvalidInput
 from registry.models import Artifact
 
 #: Images in one answer, so that one request cannot fill the memory.
@@ -26,50 +30,17 @@ class Amount:
 
 
 def class_indices(asked: Sequence[str] | None, *, names: Sequence[str], where: str = "/query/classes") -> list[int]:
-    """Indices of classes by name or index, in the order asked for; all of them where none is.
-
-    A value may hold several, separated by commas. A name counts before an index. Raises InvalidRequest.
-    """
-    if not asked:
-        return list(range(len(names)))
-    wanted = [part for text in asked for part in ([text] if text in names else text.split(","))]
-    found = [_index(part.strip(), names=names, where=where) for part in wanted]
-    if len(set(found)) < len(found):
-        raise InvalidRequest.at(where, "names a class twice; name each class once")
-    return found
-
-
-@dataclass(frozen=True, kw_only=True)
-class Deal:
-    """The index-th batch of `images` images that are dealt to `classes` classes in turn, batch after batch.
-
-    So a batch has as many of each class, or one more of those whose turn it is, and no class falls behind.
-    """
-
-    images: int
-    classes: int
-    index: int = 0
-
-    @property
-    def before(self) -> list[int]:
-        """Images that each class had in earlier batches."""
-        return self._dealt(self.index)
-
-    @property
-    def numbers(self) -> list[int]:
-        """Images of each class in this batch."""
-        return [after - before for before, after in zip(self.before, self._dealt(self.index + 1), strict=True)]
-
-    def _dealt(self, batches: int) -> list[int]:
-        return [(batches * self.images + self.classes - 1 - place) // self.classes for place in range(self.classes)]
+    """Indices of classes by `distilled.classes`; all of them where none is asked for. Raises InvalidRequest."""
+    with _at(where):
+        return classes.class_indices(asked or None, names=names)
 
 
 def per_class(amount: Amount, artifact: Artifact, *, classes: int, held: int | None, index: int = 0) -> Deal:
     """How many images of each of the chosen classes the index-th batch has.
 
     `ratio` is of the real training images: max(1, round(ratio * train / classes)) a class. `count` is dealt to the
-    classes in turn. Raises InvalidRequest where none is given and the
-    artifact is no fixed set, where several are, or where a fixed set holds fewer than asked for.
+    classes in turn. Raises InvalidRequest where none is given and the artifact is no fixed set, where several are, or
+    where a fixed set holds fewer than asked for.
     """
     given = [name for name in ("ipc", "ratio", "count") if getattr(amount, name) is not None]
     if len(given) > 1:
@@ -111,7 +82,8 @@ def mixtures(
     for i, (mix, count) in enumerate(rows):
         where = pointer([i, "mix"])
         weights = [0.0] * len(names)
-        places = [_index(name, names=names, where=where) for name in mix]
+        with _at(where):
+            places = [classes.class_index(name, names=names) for name in mix]
         if len(set(places)) < len(places):
             raise InvalidRequest.at(where, "names a class twice, by name and by index; name each class once")
         total = sum(mix.values())
@@ -130,10 +102,10 @@ def mixtures(
     return out
 
 
-def _index(part: str, *, names: Sequence[str], where: str) -> int:
-    if part in names:
-        return names.index(part)
-    if part.isascii() and part.isdecimal() and len(part) < 10 and int(part) < len(names):
-        return int(part)
-    shown = ", ".join(names[:20]) + (f", … ({len(names)} in all)" if len(names) > 20 else "")
-    raise InvalidRequest.at(where, f"there is no class {part[:64]!r}; known are {shown}, or 0..{len(names) - 1}")
+@contextmanager
+def _at(where: str) -> Generator[None]:
+    """Turns what is wrong with a class into an InvalidRequest that points at `where`."""
+    try:
+        yield
+    except InvalidInput as error:
+        raise InvalidRequest.at(where, error.problems[0].detail) from error

@@ -8,8 +8,8 @@ from contextlib import contextmanager
 from app.artifacts.content import Content
 from app.errors import InvalidRequest
 from app.problems import below
-from app.samples.choosing import Deal
 from app.services import Services
+from distilled.dealing import Deal
 from distilled.formats.sets import MEDIA_TYPES, SUFFIXES, SyntheticSet, UnsuitableSet, encode
 from registry.models import Artifact
 

@@ -14,6 +14,7 @@ from typing import Any
 import torch
 from numpy.typing import NDArray
 
+from distilled.dealing import places
 from distilled.errors import NotHeld
 from distilled.files import Artifact, open_artifact
 from distilled.formats.sets import SyntheticSet
@@ -61,7 +62,8 @@ class Sampler:
                 batch = made.draw(labels_N, rng=generator(digest, seed=seed, index=index))
             else:
                 first = before or dict.fromkeys(labels, 0)
-                batch = made.at(labels_N, _walk(labels_N, held=made.per_class, before=first, digest=digest, seed=seed))
+                at_N = places(labels_N.numpy(), held=made.per_class, before=first, digest=digest, seed=seed)
+                batch = made.at(labels_N, torch.from_numpy(at_N))
             return SyntheticSet(
                 images=_as_arrays(batch, made.space, dtype=dtype),
                 classes=made.space.classes,
@@ -114,29 +116,9 @@ class Sampler:
 
 
 def generator(digest: str, *, seed: int, index: int) -> torch.Generator:
-    """The randomness of the index-th batch of a seed, or of the index-th epoch of a fixed set: the same everywhere."""
+    """The randomness of the index-th batch of a seed, the same wherever it is drawn."""
     named = hashlib.sha256(f"{digest}/{seed}/{index}".encode()).digest()
     return torch.Generator().manual_seed(int.from_bytes(named[:8], "big") >> 1)
-
-
-def _walk(labels_N: torch.Tensor, *, held: int, before: Mapping[int, int], digest: str, seed: int) -> torch.Tensor:
-    """The place 0..held-1 of each image among those of its class, int64 [N].
-
-    Each class is walked through in random order, again and again in another one; the walk goes on where `before` left
-    it, and each epoch's orders follow from the epoch alone, so any batch can be found without the batches before it.
-    """
-    places_N, orders = torch.empty_like(labels_N), dict[int, dict[int, torch.Tensor]]()
-    for k in labels_N.unique().tolist():
-        asked_N = labels_N == k
-        start, count = before[k], int(asked_N.sum())
-        epochs = range(start // held, (start + count - 1) // held + 1)
-        for epoch in epochs:
-            if epoch not in orders:
-                rng = generator(digest, seed=seed, index=epoch)
-                orders[epoch] = {label: torch.randperm(held, generator=rng) for label in sorted(before)}
-        walked = torch.cat([orders[epoch][k] for epoch in epochs])
-        places_N[asked_N] = walked[start % held : start % held + count]
-    return places_N
 
 
 def _as_arrays(batch: Batch, space: ImageSpace, *, dtype: str) -> NDArray[Any]:

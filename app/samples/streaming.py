@@ -6,10 +6,11 @@ from fastapi import APIRouter, Query, Response
 
 from app.deps import ArtifactName, Reading, Service
 from app.problems import responses
-from app.samples.choosing import MAX_IMAGES, Deal, class_indices
+from app.samples.choosing import MAX_IMAGES, class_indices
 from app.samples.drawing import draw, seed_or_drawn
 from app.samples.schemas import MAX_INDEX, Classes, Seed, StreamFormat, files
 from app.samples.streams import BatchStream
+from distilled.dealing import Deal
 from distilled.formats.sets import MEDIA_TYPES, SUFFIXES, SyntheticSet
 from distilled.formats.streaming import STREAMS, stream_format
 from registry import artifacts

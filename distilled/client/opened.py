@@ -61,7 +61,8 @@ class OpenedArtifact:
     ) -> "DistilledStream":
         """Batches without end, as `DistilledStream`, whose options these are beside those of `DistilledDataset`.
 
-        A fixed set is fetched once and dealt here, epoch after epoch; so is what `ipc` or `ratio` names of a generator.
+        A fixed set is fetched once and dealt here, batch i as the service's `…/stream` has it; so is what `ipc` or
+        `ratio` names of a generator.
         Without them a generator's batches are drawn by the service, batch i by `GET …/samples?count=&seed=&index=i`,
         and are new images every time.
         """

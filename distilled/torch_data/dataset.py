@@ -1,18 +1,17 @@
 """A distilled set in memory, image by image."""
 # Shapes: N images, B images of a batch, C channels, H height, W width, K classes.
 
-import hashlib
-import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import Dataset
 
+from distilled.classes import class_indices
+from distilled.dealing import Deal, places
 from distilled.errors import InvalidInput, NotHeld, Problem
 from distilled.files import Artifact, open_artifact
 from distilled.images import to_bytes, to_pixels
@@ -93,28 +92,17 @@ class DistilledDataset(Dataset[tuple[Any, Any]]):
         )
 
     def batch(self, index: int, *, size: int, seed: int) -> Batch:
-        """Batch `index` of the endless deal: the whole set again and again, each time in another order.
+        """Batch `index` of the endless deal: all images before any comes again, class after class.
 
-        It follows from the seed and the set's identity alone. Transforms are of items, and not applied.
+        It follows from the seed and the set's identity alone. Of a whole fixed set it is the batch that a service's
+        `…/stream` has under this number. Transforms are of items, and not applied.
         """
-        places_B = torch.from_numpy(dealt(index, size=size, total=len(self), key=f"{json.dumps(self.identity)}/{seed}"))
-        return Batch(self.images_NCHW[places_B], self.targets[places_B])
-
-
-def dealt(index: int, *, size: int, total: int, key: str) -> NDArray[np.int64]:
-    """Places size·index .. size·(index+1)-1 of a walk through 0..total-1, every epoch in another order: int64 [size].
-
-    The order sorts raw output of a counter-based generator, which numpy keeps the same in every version, as it does not
-    keep its shuffles (NEP 19).
-    """
-    first, last = divmod(size * index, total), divmod(size * (index + 1) - 1, total)
-    orders = [_order(total, key=f"{key}/{epoch}") for epoch in range(first[0], last[0] + 1)]
-    return np.concatenate(orders)[first[1] :][:size]
-
-
-def _order(total: int, *, key: str) -> NDArray[np.int64]:
-    named = int.from_bytes(hashlib.sha256(key.encode()).digest()[:16], "big")
-    return np.random.Philox(key=named).random_raw(total).argsort(kind="stable")
+        deal = Deal(images=size, classes=len(self.chosen), index=index)
+        which_B, labels_B = (np.repeat(np.array(of), deal.numbers) for of in (range(len(self.chosen)), self.chosen))
+        before = dict(zip(self.chosen, deal.before, strict=True))
+        at_B = places(labels_B, held=self.ipc, before=before, digest=self.digest, seed=seed)
+        rows_B = torch.from_numpy(which_B * self.ipc + at_B)
+        return Batch(self.images_NCHW[rows_B], self.targets[rows_B])
 
 
 def as_dtype(images_NCHW: Tensor, *, mean: Sequence[float], std: Sequence[float], dtype: str) -> Tensor:
@@ -124,22 +112,6 @@ def as_dtype(images_NCHW: Tensor, *, mean: Sequence[float], std: Sequence[float]
     if dtype == "float32":
         return images_NCHW.to(torch.float32)
     return to_bytes(to_pixels(images_NCHW, mean=mean, std=std)).permute(0, 3, 1, 2).contiguous()
-
-
-def class_indices(asked: Sequence[str | int] | str | None, *, names: Sequence[str]) -> list[int]:
-    """Indices of classes in the order asked for, all without; the rules are those of the service's `classes`."""
-    if asked is None:
-        return list(range(len(names)))
-    texts = [asked] if isinstance(asked, str) else [str(one) for one in asked]
-    wanted = [part for text in texts for part in ([text] if text in names else text.split(","))]
-    found: list[int] = []
-    for part in (part.strip() for part in wanted):
-        if part not in names and not (part.isascii() and part.isdecimal() and int(part) < len(names)):
-            raise _refused("/classes", f"there is no class {part!r}; known are {', '.join(names)}")
-        found.append(names.index(part) if part in names else int(part))
-    if not found or len(set(found)) < len(found):
-        raise _refused("/classes", "name at least one class, and each once")
-    return found
 
 
 def _refused(pointer: str, detail: str) -> InvalidInput:

@@ -6,11 +6,12 @@ from typing import Any
 
 import torch
 
+from distilled.classes import class_indices
 from distilled.client.client import Client
 from distilled.client.values import Artifact
 from distilled.errors import InvalidInput, Problem
 from distilled.torch_data.batch import Batch
-from distilled.torch_data.dataset import DTYPES, class_indices
+from distilled.torch_data.dataset import DTYPES
 
 
 class Served:

@@ -93,6 +93,20 @@ def test_a_fixed_set_is_fetched_once_and_dealt_without_the_service(
     torch.testing.assert_close(next(iter(opened.stream(batch_size=256, seed=1))).images, first.images)
 
 
+@pytest.mark.parametrize("classes", [None, ["a,b", "cat"]])
+def test_a_fixed_sets_batches_are_those_that_the_service_would_send(
+    remote: Client,  # noqa: F811
+    published: Published,  # noqa: F811
+    classes: list[str] | None,
+) -> None:
+    opened = remote.open(published.id)
+    dealt = list(islice(opened.stream(batch_size=5, seed=4, classes=classes), 4))
+    for index, (images, labels) in enumerate(dealt):
+        drawn = opened.sample(count=5, seed=4, index=index, classes=classes, dtype="float32")
+        np.testing.assert_array_equal(images.numpy(), drawn.images)
+        np.testing.assert_array_equal(labels.numpy(), drawn.labels)
+
+
 def test_a_generators_batches_are_those_of_the_service_and_never_the_same_images(
     remote: Client,  # noqa: F811
     made: Published,
