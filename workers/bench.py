@@ -1,12 +1,22 @@
 """What a task works with: settings, database, store, queue, device. Made once in each process and passed down."""
 
 from dataclasses import dataclass
+from typing import TypedDict
 
 from registry.queue import Queue, Waker
 from registry.session import Database
 from registry.store import Store
 from workers.settings import WorkerSettings
 from workers.stop_signal import StopSignal
+
+
+class Holder(TypedDict):
+    """Who holds a row, and for how long without a sign of life."""
+
+    worker: str
+    worker_pid: int
+    device: str
+    lease_seconds: float
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -22,6 +32,16 @@ class Bench:
     pid: int
     device: str
     device_name: str
+
+    @property
+    def holder(self) -> Holder:
+        """Who claims, as the registry's `claim_next` asks."""
+        return {
+            "worker": self.worker,
+            "worker_pid": self.pid,
+            "device": self.device_name,
+            "lease_seconds": self.settings.lease_seconds,
+        }
 
 
 def open_bench(settings: WorkerSettings, *, worker: str, pid: int, device: str, device_name: str) -> Bench:

@@ -148,13 +148,7 @@ def list_repositories(
         _summary(f"{NAMESPACE}/{name}", item, service) for item in page.items for name in names.get(item.id, [item.id])
     ]
     wanted, words = set(filter or ()), [word.lower() for word in search or ()]
-    return [
-        one
-        for one in found
-        if author in (None, NAMESPACE)
-        and wanted <= set(one["tags"])
-        and all(word in one["id"].lower() for word in words)
-    ]
+    return [one for one in found if wanted <= set(one["tags"]) and all(word in one["id"].lower() for word in words)]
 
 
 @router.get("/api/whoami-v2")
