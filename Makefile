@@ -16,7 +16,7 @@ setup: $(STAMP)
 $(STAMP): pyproject.toml constraints.txt
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt "pip>=26" 
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable ".[service]" --group dev
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable ".[service,tracing]" --group dev
 	# Without its dependencies, which name an older numpy: a test compares our scores with its own.
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps "ddranking==0.2.0"
 	@touch $@
