@@ -11,6 +11,7 @@ from registry import blobs, errors, uploads
 from registry.ids import new_id
 from registry.models import LIVING, Artifact, Dataset, DatasetState, Job, Json, Validation
 from registry.names import checked_name
+from registry.session import lock_word
 
 
 def register(
@@ -39,6 +40,7 @@ def await_validation(
 
     Raises NotFound for the upload, OffsetMoved where it is not whole, InUse, InvalidName, NameTaken.
     """
+    lock_word(session, f"upload {upload_id}")  # two at once would both find it free
     upload = uploads.get(session, upload_id)
     if upload.offset < upload.length:
         raise errors.OffsetMoved(
