@@ -7,6 +7,7 @@ Each is a context manager that starts it and stops it again; where a binary is m
 import os
 import pwd
 import shutil
+import signal
 import socket
 import subprocess
 import tempfile
@@ -42,45 +43,104 @@ def free_port() -> int:
         return probe.getsockname()[1]
 
 
+class PostgreSQL:
+    """A cluster of its own that can be stopped, killed and started again with all that was committed."""
+
+    def __init__(self, folder: Path, bin_dir: Path, as_user: list[str]) -> None:
+        self._data, self._log = folder / "data", folder / "log"
+        self.port = free_port()
+        self.url = f"postgresql://tester@127.0.0.1:{self.port}/postgres"
+        made = ["--auth=trust", "--username=tester", "--encoding=UTF8", "--locale=C", "--no-sync"]
+        _run([*as_user, str(bin_dir / "initdb"), "-D", str(self._data), *made])
+        self._control = [*as_user, str(bin_dir / "pg_ctl"), "-D", str(self._data), "-w"]
+        # No fsync: this cluster need not survive a power cut. Enough connections for tests that run side by side.
+        self._settings = f"-p {self.port} -k {folder} -h 127.0.0.1 -F -c synchronous_commit=off -c full_page_writes=off"
+
+    def start(self) -> None:
+        """Start it, or start it again, and wait until it answers."""
+        _run([*self._control, "-l", str(self._log), "-t", str(START_SECONDS), "-o", self._settings, "start"])
+
+    def stop(self, mode: str = "immediate") -> None:
+        """Stop it. mode: `immediate` is as good as a crash, `fast` rolls back and checkpoints."""
+        _run([*self._control, "-m", mode, "stop"])
+
+    def process_ids(self) -> list[int]:
+        """The postmaster and all of its children."""
+        main = int((self._data / "postmaster.pid").read_text().split("\n", 1)[0])
+        return [main, *_children_of(main)]
+
+    def is_up(self) -> bool:
+        """Whether the postmaster's note of itself is there."""
+        return (self._data / "postmaster.pid").exists()
+
+
 @contextmanager
-def postgresql() -> Generator[str]:
-    """A fresh PostgreSQL cluster; yields the URL of its superuser's database. It never survives the test run."""
+def postgresql_server() -> Generator[PostgreSQL]:
+    """A fresh PostgreSQL cluster, started. It never survives the test run."""
     bin_dir = _postgresql_bin()
     folder = Path(tempfile.mkdtemp(prefix="distilled-pg-"))
-    port = free_port()
-    as_user = _as_other_user(folder)
-    data = folder / "data"
     try:
-        made = ["--auth=trust", "--username=tester", "--encoding=UTF8", "--locale=C", "--no-sync"]
-        _run([*as_user, str(bin_dir / "initdb"), "-D", str(data), *made])
-        # No fsync: this cluster need not survive a power cut. Enough connections for tests that run side by side.
-        settings = f"-p {port} -k {folder} -h 127.0.0.1 -F -c synchronous_commit=off -c full_page_writes=off"
-        control = [*as_user, str(bin_dir / "pg_ctl"), "-D", str(data), "-w"]
-        _run([*control, "-l", str(folder / "log"), "-t", str(START_SECONDS), "-o", settings, "start"])
+        server = PostgreSQL(folder, bin_dir, _as_other_user(folder))
+        server.start()
         try:
-            yield f"postgresql://tester@127.0.0.1:{port}/postgres"
+            yield server
         finally:
-            _run([*control, "-m", "immediate", "stop"])
+            if server.is_up():
+                server.stop()
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 
 
 @contextmanager
-def redis() -> Generator[str]:
-    """A fresh Redis that keeps nothing on disk; yields its URL."""
+def postgresql() -> Generator[str]:
+    """A fresh PostgreSQL cluster; yields the URL of its superuser's database."""
+    with postgresql_server() as server:
+        yield server.url
+
+
+class Redis:
+    """A Redis that keeps nothing on disk: killed and started again, it is empty."""
+
+    def __init__(self, binary: str, folder: str) -> None:
+        self.port = free_port()
+        self.url = f"redis://127.0.0.1:{self.port}/0"
+        self._command = [binary, "--port", str(self.port), "--bind", "127.0.0.1", "--dir", folder]
+        self._command += ["--save", "", "--appendonly", "no"]
+        self.process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        """Start it, or start it again, and wait until it answers."""
+        self.process = subprocess.Popen(self._command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        _wait_for_port(self.port, self.process)
+
+    def stop(self, number: signal.Signals = signal.SIGTERM) -> None:
+        """End it by a signal, and wait for that."""
+        if self.process is not None:
+            self.process.send_signal(number)
+            self.process.wait(timeout=START_SECONDS)
+            self.process = None
+
+
+@contextmanager
+def redis_server() -> Generator[Redis]:
+    """A fresh Redis, started."""
     binary = shutil.which("redis-server") or shutil.which("valkey-server")
     if binary is None:
         pytest.skip("needs the redis-server binary (Debian: apt-get install redis-server)")
-    port = free_port()
     with tempfile.TemporaryDirectory(prefix="distilled-redis-") as folder:
-        options = ["--port", str(port), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no", "--dir", folder]
-        process = subprocess.Popen([binary, *options], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        server = Redis(binary, folder)
+        server.start()
         try:
-            _wait_for_port(port, process)
-            yield f"redis://127.0.0.1:{port}/0"
+            yield server
         finally:
-            process.terminate()
-            process.wait(timeout=START_SECONDS)
+            server.stop()
+
+
+@contextmanager
+def redis() -> Generator[str]:
+    """A fresh Redis that keeps nothing on disk; yields its URL."""
+    with redis_server() as server:
+        yield server.url
 
 
 @contextmanager
@@ -108,6 +168,10 @@ def _put_bucket(port: int, bucket: str) -> None:
     answer.read()
     connection.close()
     assert answer.status == 200, f"moto refused to make the bucket: {answer.status}"
+
+
+def _children_of(pid: int) -> list[int]:
+    return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
 
 
 def _postgresql_bin() -> Path:
