@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 from registry import errors, leases
 from registry.clock import utc_now
 from registry.ids import new_id
-from registry.leases import Beat, Swept, mine
+from registry.leases import Beat, Swept
 from registry.models import Artifact, Baseline, Evaluation, Json, State
 from registry.session import lock_word
 
@@ -35,6 +35,7 @@ class EvaluationClaim:
     config: Json
     seed: int
     request_id: str
+    traceparent: str | None
 
 
 def queue(
@@ -124,6 +125,7 @@ def claim(
         config=evaluation.config,
         seed=evaluation.seed,
         request_id=evaluation.request_id,
+        traceparent=evaluation.traceparent,
     )
 
 
@@ -167,9 +169,8 @@ def finish(session: Session, evaluation_id: str, *, attempt: int, result: Json) 
         "accuracy_std": score["std"],
         "progress": 1.0,
         "ended_at": utc_now(),
-        **leases.letting_go(),
     }
-    if not _write(session, evaluation_id, attempt=attempt, values=values):
+    if not leases.let_go(session, Evaluation, evaluation_id, attempt=attempt, values=values):
         return None
     evaluation = get(session, evaluation_id)
     for name, key in result.get("baseline_keys", {}).items():
@@ -185,8 +186,8 @@ def finish(session: Session, evaluation_id: str, *, attempt: int, result: Json) 
 
 def fail(session: Session, evaluation_id: str, *, attempt: int, error: Json) -> bool:
     """End the evaluation with an error {"code", "title", "detail"}. False: no longer yours."""
-    values: Json = {"state": State.FAILED, "error": error, "ended_at": utc_now(), **leases.letting_go()}
-    return _write(session, evaluation_id, attempt=attempt, values=values)
+    values: Json = {"state": State.FAILED, "error": error, "ended_at": utc_now()}
+    return leases.let_go(session, Evaluation, evaluation_id, attempt=attempt, values=values)
 
 
 def release(session: Session, evaluation_id: str, *, attempt: int) -> bool:
@@ -236,7 +237,3 @@ def _first(session: Session, artifact: Artifact) -> str | None:
         Evaluation.artifact_id == artifact.id, Evaluation.network == artifact.primary_network
     )
     return session.scalar(asked.order_by(Evaluation.id).limit(1))
-
-
-def _write(session: Session, evaluation_id: str, *, attempt: int, values: Json) -> bool:
-    return leases.write(session, Evaluation, evaluation_id, where=mine(Evaluation, attempt=attempt), values=values)

@@ -12,9 +12,10 @@ from typing import Any, TypeVar
 from sqlalchemy import ColumnElement, and_, or_, select, update
 from sqlalchemy.orm import Session
 
-from registry import workers
+from registry import totals, workers
 from registry.clock import database_now, utc_now
 from registry.models import Evaluation, Job, State, Validation
+from registry.totals import Counted
 
 Held = TypeVar("Held", Job, Evaluation, Validation)
 #: What is begun anew when it was lost, and tells no story of its own as a job does.
@@ -64,6 +65,7 @@ def taking(
         "worker_pid": worker_pid,
         "device": device,
         "heartbeat": now,
+        "held_since": now,
         "lease_until": now + lease_seconds,
         "error": None,
     }
@@ -77,7 +79,43 @@ def letting_go() -> dict[str, object]:
 def take(session: Session, model: type[Held], row_id: str, **holder: Any) -> bool:
     """Begin to hold this row if it is queued. holder: as of `taking`. False: someone else has it, or it has ended."""
     values = {**taking(model, **holder), "started_at": utc_now()}
-    return write(session, model, row_id, where=model.state == State.QUEUED, values=values)
+    if not write(session, model, row_id, where=model.state == State.QUEUED, values=values):
+        return False
+    count_claim(session, model)
+    return True
+
+
+def let_go(session: Session, model: type[Brief], row_id: str, *, attempt: int, values: Mapping[str, object]) -> bool:
+    """End the hold on this row, with these values. False: no longer yours."""
+    if not write(session, model, row_id, where=mine(model, attempt=attempt), values={**values, **letting_go()}):
+        return False
+    count_hold(session, model, row_id)
+    return True
+
+
+def count_claim(session: Session, model: type[Held]) -> None:
+    """Count an attempt that has just begun."""
+    totals.add(session, Counted.ATTEMPTS, of=model.__tablename__)
+
+
+def count_hold(session: Session, model: type[Held], row_id: str) -> None:
+    """Count how long the hold was that has just ended."""
+    held = select(model.device, database_now() - model.held_since).where(model.id == row_id)
+    device, seconds = session.execute(held).one()
+    _count_seconds(session, model, device=device, seconds=seconds)
+
+
+def count_loss(session: Session, row: Held) -> None:
+    """Count a holder that fell silent, before the row forgets when that was."""
+    totals.add(session, Counted.LEASE_EXPIRIES, of=row.__tablename__)
+    if row.heartbeat is not None and row.held_since is not None:
+        _count_seconds(session, type(row), device=row.device, seconds=row.heartbeat - row.held_since)
+
+
+def _count_seconds(session: Session, model: type[Held], *, device: str | None, seconds: float | None) -> None:
+    kind = totals.device_kind(device)
+    # None: claimed under a version that did not note when. A clock that was set back takes nothing away.
+    totals.add(session, Counted.DEVICE_SECONDS, max(0.0, seconds or 0.0), device=kind, of=model.__tablename__)
 
 
 def write(
@@ -108,8 +146,8 @@ def beat(
 
 def release(session: Session, model: type[Brief], row_id: str, *, attempt: int) -> bool:
     """Give the row back unfinished, without counting a loss. False: no longer yours."""
-    values = {"state": State.QUEUED, "woken_at": None, "progress": 0.0, **letting_go()}
-    return write(session, model, row_id, where=mine(model, attempt=attempt), values=values)
+    values = {"state": State.QUEUED, "woken_at": None, "progress": 0.0}
+    return let_go(session, model, row_id, attempt=attempt, values=values)
 
 
 def sweep(
@@ -128,6 +166,7 @@ def sweep(
     requeued: list[str] = []
     failed: list[str] = []
     for row in run_out(session, model):
+        count_loss(session, row)
         row.lost += 1
         row.lease_until = row.heartbeat = row.worker_pid = None
         if row.lost >= max_attempts:

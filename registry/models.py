@@ -22,6 +22,7 @@ from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 from registry.clock import utc_now
 from registry.columns import UtcDateTime, words
+from registry.tracing import traceparent
 
 Json = dict[str, Any]
 DELETED = "deleted_at IS NOT NULL"
@@ -99,6 +100,7 @@ class Leased:
     lost: Mapped[int] = mapped_column(default=0)  # workers lost on it since a person last queued it
     lease_until: Mapped[float | None]
     heartbeat: Mapped[float | None]
+    held_since: Mapped[float | None]  # when it was last claimed; it stays when the hold has ended
     woken_at: Mapped[float | None]  # when the last wake-up was sent; None: none yet
     worker: Mapped[str | None] = mapped_column(String(255))
     worker_pid: Mapped[int | None]
@@ -106,6 +108,7 @@ class Leased:
     progress: Mapped[float] = mapped_column(default=0.0)  # 0..1
     error: Mapped[Json | None]  # {"code", "title", "detail"}
     request_id: Mapped[str] = mapped_column(String(128), default="")
+    traceparent: Mapped[str | None] = mapped_column(String(55), default=traceparent)  # the span that asked for it
     created_at: Mapped[datetime] = mapped_column(default=utc_now)
     started_at: Mapped[datetime | None]
     ended_at: Mapped[datetime | None]
@@ -372,5 +375,16 @@ class Worker(Base):
     device: Mapped[str] = mapped_column(String(255))
     hostname: Mapped[str] = mapped_column(String(255))
     pid: Mapped[int]
+    version: Mapped[str] = mapped_column(String(64), default="")  # of the code it runs
     heartbeat: Mapped[float] = mapped_column(index=True)
     started_at: Mapped[datetime] = mapped_column(default=utc_now)
+
+
+class Total(Base):
+    """A sum that only ever grows (`registry.totals`)."""
+
+    __tablename__ = "totals"
+
+    name: Mapped[str] = mapped_column(String(64), primary_key=True)
+    labels: Mapped[str] = mapped_column(String(255), primary_key=True)  # JSON, in the order of the names
+    value: Mapped[float] = mapped_column(default=0.0)

@@ -16,7 +16,7 @@ from sqlalchemy.exc import DataError, DBAPIError, TimeoutError
 from sqlalchemy.orm import Session
 from sqlalchemy.pool import ConnectionPoolEntry
 
-from registry import errors, schema
+from registry import errors, schema, totals
 
 BUSY_MILLISECONDS = 5000
 
@@ -49,6 +49,7 @@ class Database:
         """
         with translated(), Session(self._writing, expire_on_commit=False) as session, session.begin():
             yield session
+            totals.settle(session)
 
     def revision(self) -> str | None:
         """The revision that the tables are at; None for an empty database. Raises RegistryUnavailable."""

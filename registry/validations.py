@@ -6,7 +6,7 @@ from sqlalchemy.orm import Session
 
 from registry import blobs, errors, leases
 from registry.clock import utc_now
-from registry.leases import Beat, Swept, mine
+from registry.leases import Beat, Swept
 from registry.models import Dataset, DatasetState, Json, State, Validation
 
 WORKER_LOST = {
@@ -27,6 +27,7 @@ class ValidationClaim:
     kind: str
     num_bytes: int
     request_id: str
+    traceparent: str | None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,6 +74,7 @@ def claim_next(
         kind=validation.kind,
         num_bytes=dataset.num_bytes,
         request_id=validation.request_id,
+        traceparent=validation.traceparent,
     )
 
 
@@ -139,5 +141,5 @@ def _set_refused(session: Session, validation_id: str, report: Json) -> None:
 
 
 def _end(session: Session, validation_id: str, *, attempt: int, state: State, error: Json | None = None) -> bool:
-    values: Json = {"state": state, "error": error, "progress": 1.0, "ended_at": utc_now(), **leases.letting_go()}
-    return leases.write(session, Validation, validation_id, where=mine(Validation, attempt=attempt), values=values)
+    values: Json = {"state": state, "error": error, "progress": 1.0, "ended_at": utc_now()}
+    return leases.let_go(session, Validation, validation_id, attempt=attempt, values=values)

@@ -14,13 +14,13 @@ FORGET_SECONDS = 24 * 3600.0
 HELD = (Job, Evaluation, Validation)
 
 
-def beat_worker(session: Session, *, worker: str, device: str, hostname: str, pid: int) -> None:
-    """Record a sign of life of the worker with this id; the first one introduces it.
+def beat_worker(session: Session, *, worker: str, device: str, hostname: str, pid: int, version: str = "") -> None:
+    """Record a sign of life of the worker with this id; the first one introduces it. version: of the code it runs.
 
     Workers unheard of for a day are forgotten on the way.
     """
     session.execute(delete(Worker).where(Worker.heartbeat < database_now() - FORGET_SECONDS))
-    values = {"device": device, "hostname": hostname, "pid": pid, "heartbeat": database_now()}
+    values = {"device": device, "hostname": hostname, "pid": pid, "version": version, "heartbeat": database_now()}
     known = session.scalar(update(Worker).where(Worker.id == worker).values(**values).returning(Worker.id))
     if known is None:
         session.add(Worker(id=worker, **values))

@@ -58,7 +58,12 @@ def introduce(bench: Bench) -> None:
     try:
         with bench.database.write() as session:
             workers.beat_worker(
-                session, worker=bench.worker, device=bench.device_name, hostname=socket.gethostname(), pid=os.getppid()
+                session,
+                worker=bench.worker,
+                device=bench.device_name,
+                hostname=socket.gethostname(),
+                pid=os.getppid(),
+                version=distilled.__version__,
             )
     except Exception:
         # Of interest to people only; the jobs name their device themselves.

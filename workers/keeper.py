@@ -10,6 +10,7 @@ from collections.abc import Callable, Collection, Sequence
 
 from sqlalchemy import select
 
+from distilled import __version__
 from registry import evaluations, jobs, validations, workers
 from registry.errors import QueueDown, RegistryError
 from registry.models import Evaluation, Job, State, Validation, Worker
@@ -107,6 +108,7 @@ class Keeper:
                 device=row.device if row else STARTING,
                 hostname=socket.gethostname(),
                 pid=self._pid,
+                version=__version__,
             )
 
     def _end_leases(self, alive: Collection[int]) -> bool:

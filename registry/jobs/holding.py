@@ -27,6 +27,7 @@ class Claim:
     ipc: int | None
     snapshot: Json | None
     request_id: str
+    traceparent: str | None
 
 
 def claim(
@@ -41,6 +42,7 @@ def claim(
     job = session.get_one(Job, job_id, populate_existing=True)
     job.started_at = job.started_at or utc_now()
     session.flush()
+    leases.count_claim(session, Job)
     return Claim(
         job_id=job.id,
         attempt=job.attempt,
@@ -50,6 +52,7 @@ def claim(
         ipc=job.ipc,
         snapshot=job.snapshot,
         request_id=job.request_id,
+        traceparent=job.traceparent,
     )
 
 
@@ -125,6 +128,7 @@ def release(session: Session, job_id: str, *, attempt: int) -> bool:
     told = {"state": State.QUEUED, "reason": "released"}
     waits = Job.cancel_requested.is_(False)
     if change(session, job_id, held, waits, kind=EventKind.STATE, data=told, values=back) is not None:
+        leases.count_hold(session, Job, job_id)
         return True
     return cancelled(session, job_id, attempt=attempt)
 
@@ -133,4 +137,7 @@ def _end(session: Session, job_id: str, *, attempt: int, state: State, error: Js
     ending = {"state": state, "error": error, "ended_at": utc_now(), "eta_seconds": None, **leases.letting_go()}
     told: Json = {"state": state} if error is None else {"state": state, "error": error}
     fence = mine(Job, attempt=attempt)
-    return change(session, job_id, fence, kind=EventKind.STATE, data=told, values=ending) is not None
+    if change(session, job_id, fence, kind=EventKind.STATE, data=told, values=ending) is None:
+        return False
+    leases.count_hold(session, Job, job_id)
+    return True

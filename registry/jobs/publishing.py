@@ -63,4 +63,5 @@ def finish(session: Session, job_id: str, *, attempt: int, publication: Publicat
     }
     told = {"state": State.SUCCEEDED, "artifact_id": artifact.id}
     change(session, job_id, mine(Job, attempt=attempt), kind=EventKind.STATE, data=told, values=ending)
+    leases.count_hold(session, Job, job_id)
     return artifact

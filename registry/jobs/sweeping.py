@@ -23,6 +23,7 @@ def sweep(session: Session, *, max_attempts: int, rewake_seconds: float) -> Swep
         told: Json = {"state": state, "reason": "worker_lost", "worker": job.worker}
         fence = leases.mine(Job, attempt=job.attempt)
         if change(session, job.id, fence, kind=EventKind.STATE, data=told, values=values) is not None:
+            leases.count_loss(session, job)
             found[state].append(job.id)
     return Swept(
         requeued=found[State.QUEUED],
