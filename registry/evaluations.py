@@ -9,7 +9,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from registry import errors, leases
-from registry.clock import utc_now
+from registry.clock import database_now, utc_now
 from registry.ids import new_id
 from registry.leases import Beat, Swept
 from registry.models import Artifact, Baseline, Evaluation, Json, State
@@ -198,6 +198,7 @@ def release(session: Session, evaluation_id: str, *, attempt: int) -> bool:
 def retry(session: Session, evaluation_id: str) -> Evaluation:
     """Queue a failed evaluation again. Raises NotFound, or Conflict for one that has not failed."""
     again: Json = {"state": State.QUEUED, "lost": 0, "woken_at": None, "ended_at": None, "error": None, "progress": 0.0}
+    again["queued_at"] = database_now()
     queued = leases.write(session, Evaluation, evaluation_id, where=Evaluation.state == State.FAILED, values=again)
     evaluation = get(session, evaluation_id)
     if not queued:

@@ -73,7 +73,7 @@ def taking(
 
 def letting_go() -> dict[str, object]:
     """The values that end a hold, however it ended."""
-    return {"lease_until": None, "heartbeat": None, "worker_pid": None}
+    return {"lease_until": None, "heartbeat": None, "worker_pid": None, "queued_at": database_now()}
 
 
 def take(session: Session, model: type[Held], row_id: str, **holder: Any) -> bool:
@@ -175,6 +175,7 @@ def sweep(
             failed.append(row.id)
         else:
             row.state, row.woken_at, row.progress = State.QUEUED, None, 0.0
+            row.queued_at = database_now()
             requeued.append(row.id)
     session.flush()
     wake = to_wake(session, model, rewake_seconds=rewake_seconds)

@@ -20,7 +20,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
-from registry.clock import utc_now
+from registry.clock import database_now, utc_now
 from registry.columns import UtcDateTime, words
 from registry.tracing import traceparent
 
@@ -100,6 +100,7 @@ class Leased:
     lost: Mapped[int] = mapped_column(default=0)  # workers lost on it since a person last queued it
     lease_until: Mapped[float | None]
     heartbeat: Mapped[float | None]
+    queued_at: Mapped[float | None] = mapped_column(default=database_now())  # when it last began to wait
     held_since: Mapped[float | None]  # when it was last claimed; it stays when the hold has ended
     woken_at: Mapped[float | None]  # when the last wake-up was sent; None: none yet
     worker: Mapped[str | None] = mapped_column(String(255))

@@ -1,5 +1,6 @@
-"""Sums that only grow; since when a row is held, and the trace it was asked for in; the code that a worker runs."""
+"""Sums that only grow; since when a row waits or is held, its trace; the code that a worker runs."""
 
+import time
 from collections.abc import Sequence
 
 import sqlalchemy as sa
@@ -14,7 +15,7 @@ HELD = ("jobs", "evaluations", "validations")
 
 
 def upgrade() -> None:
-    """What was held before counts from now on."""
+    """What waits or is held already counts from now on."""
     op.create_table(
         "totals",
         sa.Column("name", sa.String(length=64), nullable=False),
@@ -24,8 +25,11 @@ def upgrade() -> None:
     )
     for table in HELD:
         with op.batch_alter_table(table) as batch:
+            batch.add_column(sa.Column("queued_at", sa.Double(), nullable=True))
             batch.add_column(sa.Column("held_since", sa.Double(), nullable=True))
             batch.add_column(sa.Column("traceparent", sa.String(length=55), nullable=True))
+        rows = sa.table(table, sa.column("state", sa.String), sa.column("queued_at", sa.Double))
+        op.execute(sa.update(rows).where(rows.c.state == "queued").values(queued_at=time.time()))
     with op.batch_alter_table("workers") as batch:
         batch.add_column(sa.Column("version", sa.String(length=64), nullable=False, server_default=""))
 
@@ -38,4 +42,5 @@ def downgrade() -> None:
         with op.batch_alter_table(table) as batch:
             batch.drop_column("traceparent")
             batch.drop_column("held_since")
+            batch.drop_column("queued_at")
     op.drop_table("totals")

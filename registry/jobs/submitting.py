@@ -4,7 +4,7 @@ from sqlalchemy import or_, select
 from sqlalchemy.orm import Session
 
 from registry import errors, webhooks
-from registry.clock import utc_now
+from registry.clock import database_now, utc_now
 from registry.ids import new_id
 from registry.jobs.story import change
 from registry.models import ENDED, LIVING, Artifact, EventKind, Job, Json, State
@@ -85,6 +85,7 @@ def retry(session: Session, job_id: str, *, fresh: bool) -> Job:
         "cancel_requested": False,
         "lost": 0,
         "woken_at": None,
+        "queued_at": database_now(),
         "ended_at": None,
         "error": None,
     }
