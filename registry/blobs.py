@@ -12,7 +12,7 @@ from sqlalchemy import ColumnElement, delete, exists, or_, select, update
 from sqlalchemy.orm import Session
 
 from registry.clock import utc_now
-from registry.models import Alias, Artifact, Blob, Dataset
+from registry.models import Alias, Artifact, Blob, Dataset, SharedDataset
 from registry.session import lock_word
 
 
@@ -31,8 +31,10 @@ def kept(session: Session, digests: Collection[str], *, before: datetime, doomed
     Artifacts that are `doomed` count for nothing.
     """
     held = or_(Artifact.digest.in_(digests), Artifact.preview_digest.in_(digests))
-    of_datasets = session.scalars(select(Dataset.blob_digest).where(Dataset.blob_digest.in_(digests)))
-    found = {digest for digest in of_datasets if digest is not None}
+    found: set[str] = set()
+    for model in (Dataset, SharedDataset):
+        named = session.scalars(select(model.blob_digest).where(model.blob_digest.in_(digests)))
+        found.update(digest for digest in named if digest is not None)
     found.update(session.scalars(select(Blob.digest).where(Blob.digest.in_(digests), Blob.named_at >= before)))
     for row in session.execute(select(Artifact.digest, Artifact.preview_digest).where(held, ~doomed)):
         found.update(digest for digest in row if digest is not None)
@@ -45,6 +47,7 @@ def lost(session: Session, *, before: datetime) -> list[str]:
         exists().where(Artifact.digest == Blob.digest),
         exists().where(Artifact.preview_digest == Blob.digest),
         exists().where(Dataset.blob_digest == Blob.digest),
+        exists().where(SharedDataset.blob_digest == Blob.digest),
     )
     unnamed = select(Blob.digest).where(Blob.named_at < before, *(~by for by in named))
     return list(session.scalars(unnamed.order_by(Blob.digest)))

@@ -307,6 +307,18 @@ class Dataset(Base):
     created_at: Mapped[datetime] = mapped_column(default=utc_now)
 
 
+class SharedDataset(Base):
+    """A built-in dataset that a worker had and put into the store as an npz, for the workers that lack it."""
+
+    __tablename__ = "shared_datasets"
+
+    name: Mapped[str] = mapped_column(String(96), primary_key=True)  # lower case, without `_` and `-`
+    digest: Mapped[str] = mapped_column(String(64))  # of the arrays
+    blob_digest: Mapped[str] = mapped_column(String(64))  # of the npz
+    num_bytes: Mapped[int] = mapped_column(BigInteger)  # of the npz
+    created_at: Mapped[datetime] = mapped_column(default=utc_now)
+
+
 class Upload(Base):
     """A file on its way in pieces. They lie in the store until it has become a dataset, or for too long."""
 

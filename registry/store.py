@@ -144,6 +144,12 @@ class Store:
         with _translated(key):
             return bytes(obstore.get(self._backend, _named_key(key)).bytes())
 
+    def version_of_named(self, key: str) -> str:
+        """A word that another writing under this key would have another of. Raises InvalidKey, BlobMissing."""
+        with _translated(key):
+            about = obstore.head(self._backend, _named_key(key))
+        return about["e_tag"] or f"{about['size']} {about['last_modified'].isoformat()}"
+
     def delete_named(self, key: str) -> None:
         """Remove the bytes under a key; a missing one is no error. Raises InvalidKey."""
         self._delete(_named_key(key))

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import TypedDict
 
+from distilled.cache import Cache
 from registry.queue import Queue, Waker
 from registry.session import Database
 from registry.store import Store
@@ -42,6 +43,11 @@ class Bench:
             "device": self.device_name,
             "lease_seconds": self.settings.lease_seconds,
         }
+
+    @property
+    def cache(self) -> Cache:
+        """What was taken from the store, for all workers of this machine."""
+        return Cache(folder=self.settings.data_dir / "cache", max_bytes=self.settings.worker_cache_bytes)
 
 
 def open_bench(settings: WorkerSettings, *, worker: str, pid: int, device: str, device_name: str) -> Bench:

@@ -24,7 +24,7 @@ from workers.leaseholder import Leaseholder
 from workers.pulse import Leave, Pulse, Verdict
 from workers.reporting import JobReporter
 from workers.settings import WorkerSettings
-from workers.shelving import StoreShelf
+from workers.shelving import shelf_of
 from workers.snapshotting import SnapshotKeeper
 from workers.validating import ValidationReporter
 
@@ -111,14 +111,8 @@ def validate(bench: Bench, *, validation_id: str) -> None:
 
 def _distil(bench: Bench, reporter: JobReporter, keeper: SnapshotKeeper, pulse: Pulse) -> None:
     recipe = reporter.claim.recipe
-    real = sources.resolve(
-        recipe["dataset"],
-        database=bench.database,
-        store=bench.store,
-        data_dir=bench.settings.data_dir,
-        download=bench.settings.download,
-    )
-    base = sources.base(recipe.get("base_artifact"), database=bench.database, store=bench.store)
+    real = sources.resolve(recipe["dataset"], bench=bench)
+    base = sources.base(recipe.get("base_artifact"), bench=bench)
     pulse.check(at_snapshot=True)
     reporter.train_images = sum(real.train_counts)
     resume = keeper.load()
@@ -129,7 +123,7 @@ def _distil(bench: Bench, reporter: JobReporter, keeper: SnapshotKeeper, pulse: 
         resume=resume,
         code_version=distilled.__version__,
         snapshot_every=bench.settings.snapshot_every,
-        shelf=StoreShelf(bench.store),
+        shelf=shelf_of(bench),
         base=base,
     ):
         reporter.take(event, pulse=pulse)

@@ -32,7 +32,7 @@ class EvaluationReporter(Leaseholder):
     def measure(self, pulse: Pulse) -> None:
         """Do the evaluation. Raises Leave where it is lost or to be given back."""
         real = self._real()
-        content = self.bench.store.get(self.claim.artifact_digest)
+        content = sources.content(self.claim.artifact_digest, bench=self.bench)
         config = knobs.build(measuring.EvaluationConfig, self.claim.config, pointer="/evaluation")
 
         def on_progress(fraction: float) -> None:
@@ -80,14 +80,7 @@ class EvaluationReporter(Leaseholder):
         return real if real.digest == part["digest"] else None
 
     def _resolved(self, name: str) -> RealData:
-        bench = self.bench
-        return sources.resolve(
-            name,
-            database=bench.database,
-            store=bench.store,
-            data_dir=bench.settings.data_dir,
-            download=bench.settings.download,
-        )
+        return sources.resolve(name, bench=self.bench)
 
     def _check_data(self, real: RealData) -> None:
         """Refuse data that bear the name of what the artifact was made from, and are not the same."""

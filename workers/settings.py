@@ -23,4 +23,7 @@ class WorkerSettings(Settings):
         default=3600.0, gt=0, description="an upload that takes longer to validate is refused"
     )
     download: bool = Field(default=True, description="whether missing built-in datasets may be downloaded")
+    worker_cache_bytes: int = Field(
+        default=10 * 1024**3, ge=0, description="copies of what was taken from the store; the longest unused go first"
+    )
     log_level: str = Field(default="INFO", pattern="^(DEBUG|INFO|WARNING|ERROR)$", description="least level logged")

@@ -4,29 +4,45 @@ Resources are named objects, which no sweep of blobs looks at. Two workers that 
 """
 
 from collections.abc import Mapping
+from hashlib import sha256
 
 from torch import Tensor
 
+from distilled.cache import Cache
 from registry.errors import BlobMissing, StoreError
 from registry.store import Store
 from workers import logs
+from workers.bench import Bench
 from workers.distill import shelf
 
 
 class StoreShelf:
-    """A shelf that all workers on one store share."""
+    """A shelf that all workers on one store share. cache: for copies, where the store is another machine's."""
 
-    def __init__(self, store: Store) -> None:
-        self._store = store
+    def __init__(self, store: Store, *, cache: Cache | None = None) -> None:
+        self._store, self._cache = store, cache
 
     def load(self, key: str) -> dict[str, Tensor] | None:
         """The tensors under the key, or None. Raises StoreError where the store cannot be asked."""
         try:
-            found = shelf.unpack(self._store.get_named(_name(key)))
+            found = self._fetched(_name(key))
         except BlobMissing:
             return None
         if found is None:
             logs.get(__name__).warning("a resource is damaged and is made anew", key=key)
+        return found
+
+    def _fetched(self, name: str) -> dict[str, Tensor] | None:
+        if self._cache is None:
+            return shelf.unpack(self._store.get_named(name))
+        # What lies under a key may be written anew, such as a teacher in training: a copy is of one such writing.
+        copy = sha256(f"{name} {self._store.version_of_named(name)}".encode()).hexdigest()
+        found = self._cache.find(copy, shelf.unpack)
+        if found is None:
+            content = self._store.get_named(name)
+            found = shelf.unpack(content)
+            if found is not None:
+                self._cache.put(copy, content)
         return found
 
     def save(self, key: str, tensors: Mapping[str, Tensor]) -> None:
@@ -35,6 +51,12 @@ class StoreShelf:
             self._store.put_named(_name(key), shelf.pack(tensors))
         except StoreError as error:
             logs.get(__name__).warning("a resource was not kept", key=key, error=str(error))
+
+
+def shelf_of(bench: Bench) -> StoreShelf:
+    """The shelf of a worker. A store in a folder is as near as a copy of it would be."""
+    far = not bench.settings.store_url.startswith("file:")
+    return StoreShelf(bench.store, cache=bench.cache if far else None)
 
 
 def _name(key: str) -> str:

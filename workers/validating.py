@@ -1,8 +1,6 @@
 """One attempt at one validation: an upload becomes the npz of a dataset, or is refused with what was found."""
 
 import errno
-import shutil
-import time
 from collections.abc import Mapping
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -21,10 +19,8 @@ from workers import intake, logs
 from workers.bench import Bench
 from workers.leaseholder import Leaseholder
 from workers.pulse import Leave, Pulse, Verdict
+from workers.spool import PREFIX, spool_folder
 
-PREFIX = "validation-"
-#: A folder that is older belongs to a process that was killed, in seconds.
-STALE_SECONDS = 24 * 3600
 #: How much of all the work fetching the file is.
 FETCHED = 0.1
 
@@ -116,13 +112,3 @@ class ValidationReporter(Leaseholder):
                 uploads.forget(session, upload_id)
         except RegistryError as error:
             logs.get(__name__).warning("the upload was not removed; it will expire", error=str(error))
-
-
-def spool_folder(home: Path) -> Path:
-    """Where files lie while they are looked at, without what killed processes left there."""
-    folder = home.expanduser().absolute() / "tmp"
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    for path in folder.glob(f"{PREFIX}*"):
-        if time.time() - path.stat().st_mtime > STALE_SECONDS:
-            shutil.rmtree(path, ignore_errors=True)
-    return folder

@@ -75,8 +75,10 @@ def resembles_built_in(catalog: Catalog, name: str) -> bool:
     return _canonical(name) in {_canonical(known) for known in catalog["datasets"]}
 
 
-def built_in_availability(entry: Facts, *, data_dir: Path) -> tuple[Availability, str | None]:
-    """Where a built-in data set is, and why it is not here."""
+def built_in_availability(entry: Facts, *, data_dir: Path, shared: bool) -> tuple[Availability, str | None]:
+    """Where a built-in data set is, and why it is not here. shared: a worker has put it into the store."""
+    if shared:
+        return Availability.ON_DISK, None
     if entry["torchvision"] is None and not entry["files"]:
         return Availability.ON_DISK, None  # comes with a library
     if entry["files"] and all((data_dir / file).exists() for file in entry["files"]):

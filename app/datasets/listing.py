@@ -9,13 +9,13 @@ from sqlalchemy.orm import Session
 from app.datasets.known import Facts, Source, built_in, built_in_availability, registered_availability
 from app.datasets.schemas import DatasetRead, ReportRead
 from app.services import Services
-from registry import datasets, errors
+from registry import datasets, errors, shared
 from registry.models import Dataset, DatasetState
 
 
-def show_built_in(services: Services, entry: Facts) -> DatasetRead:
-    """A data set of the catalog."""
-    available, reason = built_in_availability(entry, data_dir=services.settings.data_dir)
+def show_built_in(services: Services, entry: Facts, *, shared: bool) -> DatasetRead:
+    """A data set of the catalog. shared: whether a worker has put it into the store."""
+    available, reason = built_in_availability(entry, data_dir=services.settings.data_dir, shared=shared)
     fields = ("name", "shape", "classes", "train", "val", "test", "train_counts", "mean", "std")
     return DatasetRead(
         **{field: entry[field] for field in fields},
@@ -60,7 +60,7 @@ def one(services: Services, session: Session, name: str) -> DatasetRead:
     """The data set of this name in any case. Raises NotFound."""
     entry = built_in(services.catalog, name)
     if entry is not None:
-        return show_built_in(services, entry)
+        return show_built_in(services, entry, shared=shared.find(session, name.lower()) is not None)
     found = datasets.get(session, name)
     return show_registered(services, found, progress=datasets.progress(session, [found.id]).get(found.id))
 
@@ -78,7 +78,7 @@ def page(
     def show(name: str) -> DatasetRead:
         entry = built_in(services.catalog, name)
         if entry is not None:
-            return show_built_in(services, entry)
+            return show_built_in(services, entry, shared=shared.find(session, name) is not None)
         return show_registered(services, registered[name], progress=progress.get(registered[name].id))
 
     return [show(name) for name in shown], _next(names, shown)

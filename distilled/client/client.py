@@ -18,8 +18,8 @@ from typing import Any, cast
 import httpx2
 
 from distilled.bars import JobBar, transfer_told, watched
+from distilled.cache import Cache
 from distilled.client import content, events, uploads
-from distilled.client.cache import Cache
 from distilled.client.opened import OpenedArtifact
 from distilled.client.queries import query_of, segment
 from distilled.client.retry import Backoff

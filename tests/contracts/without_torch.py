@@ -72,7 +72,7 @@ def service(distilled: Any, artifact: Path) -> Any:
     import numpy as np  # noqa: PLC0415
     from safetensors.numpy import save  # noqa: PLC0415
 
-    from distilled.client.cache import Cache  # noqa: PLC0415
+    from distilled.cache import Cache  # noqa: PLC0415
 
     content = artifact.read_bytes()
     about = {"id": "art_1", "digest": hashlib.sha256(content).hexdigest(), "bytes": len(content), "classes": ["a"]}

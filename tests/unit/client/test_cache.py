@@ -3,12 +3,13 @@
 import hashlib
 import os
 import threading
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import pytest
 
 from distilled import errors
-from distilled.client.cache import DEFAULT_BYTES, Cache
+from distilled.cache import DEFAULT_BYTES, Cache
 from tests.unit.client.service import FakeService
 from tests.unit.client.test_content import CONTENT, DIGEST, ROUTE, serve, service
 
@@ -130,6 +131,36 @@ def test_many_at_a_time_read_what_they_asked_for_while_the_folder_is_too_small(t
         worker.join()
     assert wrong == []
     assert sum(path.stat().st_size for path in made.folder.iterdir()) <= 2500
+
+
+def test_what_is_held_stays_while_others_make_room_and_its_bytes_are_those_named(tmp_path: Path) -> None:
+    made, fetched = cache(tmp_path, max_bytes=1500), list[bytes]()
+    bodies = [bytes([number]) * 1000 for number in range(3)]
+    digests = [hashlib.sha256(body).hexdigest() for body in bodies]
+
+    def fetch(path: Path, body: bytes) -> None:
+        fetched.append(body)
+        path.write_bytes(body)
+
+    def take(number: int) -> AbstractContextManager[Path]:
+        return made.held(digests[number], lambda path: fetch(path, bodies[number]))
+
+    with take(0) as first:
+        with take(1) as second:
+            assert (first.read_bytes(), second.read_bytes()) == (bodies[0], bodies[1])
+        with take(2):
+            assert digests[0] in kept(made)
+        assert first.read_bytes() == bodies[0]
+    with take(0):
+        assert fetched == bodies  # the first was there still
+    (made.folder / digests[0]).write_bytes(b"cut")
+    with take(0) as again:
+        assert again.read_bytes() == bodies[0]
+    assert len(fetched) == 4
+    with pytest.raises(errors.DigestMismatch), made.held(digests[1], lambda path: path.write_bytes(b"other")):
+        pass
+    assert digests[1] not in kept(made)
+    assert not [name for name in kept(made) if name.startswith("incoming-")]
 
 
 def test_where_it_is_and_how_large_is_said_by_the_environment() -> None:

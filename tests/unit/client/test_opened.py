@@ -16,8 +16,8 @@ from torch.utils.data import DataLoader
 from app.samples.choosing import MAX_IMAGES
 from app.services import Services
 from distilled import Client, bars, errors
+from distilled.cache import Cache
 from distilled.client import Artifact, Backoff
-from distilled.client.cache import Cache
 from distilled.client.opened import OpenedArtifact
 from distilled.files import pack
 from tests.unit.app.conftest import (  # noqa: F401 - fixtures

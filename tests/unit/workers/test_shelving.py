@@ -2,12 +2,14 @@
 
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import torch
 
+from distilled.cache import Cache
 from registry import jobs
 from registry.errors import StoreError
 from registry.sweeping import Sweeper
@@ -47,6 +49,29 @@ def test_a_full_store_costs_the_job_nothing() -> None:
     full = StoreShelf(FullDiskStore())
     full.save(KEY, TENSORS)
     assert full.load(KEY) is None
+
+
+def test_copies_save_the_way_and_never_stand_for_what_was_written_later(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store, cache = memory_store(), Cache(folder=tmp_path)
+    own = StoreShelf(store, cache=cache)
+    own.save(KEY, TENSORS)
+    assert own.load(KEY) is not None
+    with monkeypatch.context() as patch:
+        patch.setattr(store, "get_named", lambda key: pytest.fail("fetched again"))
+        found = own.load(KEY)
+        assert found is not None
+        assert found["x"].tolist() == [0, 1, 2, 3]
+        next(iter(tmp_path.iterdir())).write_bytes(b"damaged")
+        with pytest.raises(pytest.fail.Exception, match="fetched again"):
+            own.load(KEY)
+    StoreShelf(store).save(KEY, {"x": torch.zeros(2)})  # a teacher that has gone on, by another worker
+    found = own.load(KEY)
+    assert found is not None
+    assert found["x"].tolist() == [0, 0]
+    store.delete_named(f"resources/{KEY}.safetensors")
+    assert own.load(KEY) is None
 
 
 def test_a_store_that_cannot_be_asked_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,7 +3,6 @@
 import io
 import time
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,7 +15,7 @@ from tests.unit.intake.sets import folder, zipped
 from tests.unit.workers.conftest import Workplace
 from workers import child, intake, sources
 from workers.distill.errors import DatasetUnavailable
-from workers.validating import PREFIX, spool_folder
+from workers.spool import PREFIX, spool_folder
 
 NAME = "mine"
 
@@ -59,9 +58,7 @@ def test_an_upload_becomes_a_dataset_that_jobs_read(workplace: Workplace) -> Non
     assert (made.report["format"], made.report["images"]) == ("zip", {"train": 10, "test": 10})
     assert kept_pieces(workplace) == []
     settings = workplace.bench.settings
-    real = sources.resolve(
-        NAME, database=workplace.database, store=workplace.store, data_dir=settings.data_dir, download=False
-    )
+    real = sources.resolve(NAME, bench=workplace.bench)
     assert (real.digest, real.licence, len(real.train_labels_N)) == (made.digest, "CC0", 10)
     assert list(spool_folder(settings.home).iterdir()) == []
     with workplace.database.read() as session:
@@ -92,9 +89,7 @@ def test_what_cannot_be_read_is_refused_with_its_problems(workplace: Workplace, 
     assert refused.report["error"] is None
     assert kept_pieces(workplace) == []
     with pytest.raises(DatasetUnavailable):
-        sources.resolve(
-            NAME, database=workplace.database, store=workplace.store, data_dir=Path("/none"), download=False
-        )
+        sources.resolve(NAME, bench=workplace.bench)
 
 
 def test_a_refused_dataset_gives_up_its_name(workplace: Workplace) -> None:

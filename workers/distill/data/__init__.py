@@ -2,7 +2,7 @@
 
 from workers.distill.data.facts import DATASETS, FACTS, DatasetFacts, canonical
 from workers.distill.data.real import RealData
-from workers.distill.data.sources import find_npz, from_npz, load
+from workers.distill.data.sources import find_npz, from_npz, from_own_npz, load, published
 
 __all__ = [
     "DATASETS",
@@ -12,5 +12,7 @@ __all__ = [
     "canonical",
     "find_npz",
     "from_npz",
+    "from_own_npz",
     "load",
+    "published",
 ]

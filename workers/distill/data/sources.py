@@ -39,7 +39,7 @@ def load(name: str, *, data_dir: Path, download: bool) -> RealData:
         raise DatasetUnavailable(f"no built-in data set is named {name!r}; known are: {', '.join(FACTS)}")
     path = find_npz(canonical(name), data_dir=data_dir)
     if path is not None:
-        return _from_own_npz(path, canonical(name), known)
+        return from_own_npz(path, canonical(name))
     train, test = _digits() if known.torchvision is None else _torchvision(known, data_dir, download=download)
     return _assembled(canonical(name), known, train=train, test=test)
 
@@ -86,8 +86,21 @@ def hold_out(
     return (bytes_NHWC[~val_N], labels_N[~val_N]), (bytes_NHWC[val_N], labels_N[val_N])
 
 
-def _from_own_npz(path: Path, name: str, known: DatasetFacts) -> RealData:
-    """A built-in set that someone has put there as `.npz`: with the published classes and normalisation."""
+def published(name: str, *, data_dir: Path) -> dict[str, tuple[Tensor, Tensor]]:
+    """The published splits, train and test, of a set that torchvision has on this disk: bytes_NHWC and labels_N.
+
+    Raises DatasetUnavailable.
+    """
+    train, test = _torchvision(FACTS[canonical(name)], data_dir, download=False)
+    return {"train": train, "test": test}
+
+
+def from_own_npz(path: Path, name: str) -> RealData:
+    """A built-in set that someone has put there as `.npz`: with the published classes and normalisation.
+
+    Raises DatasetUnavailable.
+    """
+    known = FACTS[name]
     try:
         real = from_npz(path, name, licence=known.licence)
     except UploadError as error:

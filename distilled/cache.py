@@ -1,8 +1,8 @@
-"""Artifacts that were fetched before: copies in a folder, each under its sha256, the longest unused going first.
+"""What was fetched before: copies in a folder, each under its sha256, the longest unused going first.
 
 Nothing is only here. What a user asked for lies where the user said; a copy that is gone or broken is fetched again. So
 anyone may delete the folder at any time, and processes share it without locks: a file appears whole by a rename, and
-its bytes are checked against its name whenever it is read.
+its bytes are checked against its name whenever it is read. Who needs a file for longer holds a second link to it.
 """
 
 import hashlib
@@ -10,15 +10,20 @@ import os
 import shutil
 import tempfile
 import time
-from collections.abc import Callable, Mapping
-from contextlib import suppress
+from collections.abc import Callable, Generator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
+
+from distilled.errors import DigestMismatch
 
 DEFAULT_BYTES = 1024**3
 #: What a process that was killed left half-way is swept after a day, in seconds.
 _LEFTOVER_SECONDS = 86_400.0
 _INCOMING = "incoming-"
+
+T = TypeVar("T")
 
 
 def default_folder(environment: Mapping[str, str]) -> Path:
@@ -45,18 +50,32 @@ class Cache:
 
     def read(self, digest: str) -> bytes | None:
         """The bytes that this digest names, or None. A copy that is not what its name says is thrown away."""
-        path = self.folder / digest
+        return self.find(digest, lambda content: content if hashlib.sha256(content).hexdigest() == digest else None)
+
+    def find(self, name: str, understand: Callable[[bytes], T | None]) -> T | None:
+        """What `understand` makes of the file of this name; None where there is none.
+
+        One that it answers with None is damaged and thrown away.
+        """
+        path = self.folder / name
         if not self.max_bytes:
             return None
         try:
-            content = path.read_bytes()
-            if hashlib.sha256(content).hexdigest() == digest:
+            understood = understand(path.read_bytes())
+            if understood is not None:
                 os.utime(path)  # the last use, by which the longest unused are found
-                return content
+                return understood
             path.unlink(missing_ok=True)
         except OSError:
             return None
         return None
+
+    def put(self, name: str, content: bytes) -> None:
+        """Keep what `find` will be asked for. Where that fails there is none: it is a cache."""
+        with suppress(OSError), self._incoming() as folder:
+            path = Path(folder) / name
+            path.write_bytes(content)
+            self._admit(path, name)
 
     def read_or(self, digest: str, fetch: Callable[[Path], Path]) -> bytes:
         """The bytes that this digest names; where they are not here, those of the file that `fetch` writes.
@@ -70,6 +89,39 @@ class Cache:
             content = fetch(Path(folder) / digest).read_bytes()
             self._admit(Path(folder) / digest, digest)
         return content
+
+    @contextmanager
+    def held(self, digest: str, fetch: Callable[[Path], object]) -> Generator[Path]:
+        """A file of the bytes that this digest names, which is there until the block ends, whoever makes room.
+
+        `fetch` is given the path to write to where they are not here. Raises DigestMismatch where it wrote others.
+        """
+        with self._incoming() as folder:
+            own = Path(folder) / digest
+            if not self._taken(own, digest):
+                fetch(own)
+                if _digest(own) != digest:
+                    raise DigestMismatch
+                with suppress(OSError):  # there already, by another process, or no place for links
+                    if own.stat().st_size <= self.max_bytes:
+                        os.link(own, self.folder / digest)
+                        self._shrink()
+            yield own
+
+    def _taken(self, own: Path, digest: str) -> bool:
+        """Whether `own` is now a link to a sound copy; one that is not sound is thrown away."""
+        if not self.max_bytes:
+            return False
+        try:
+            os.link(self.folder / digest, own)
+            if _digest(own) == digest:
+                os.utime(own)
+                return True
+            (self.folder / digest).unlink(missing_ok=True)
+            own.unlink()
+        except OSError:
+            own.unlink(missing_ok=True)
+        return False
 
     def copy_to(self, target: Path, digest: str) -> bool:
         """Write a copy of what the digest names to `target`, by a rename. False where it is not here."""
@@ -103,18 +155,29 @@ class Cache:
                 self._shrink()
 
     def _shrink(self) -> None:
-        """Bring the folder below its limit. Another process may be doing the same: what is gone is gone."""
+        """Bring the folder below its limit. Another process may be doing the same: what is gone is gone.
+
+        What has a second link is being read, and stays: to take its name away would give no room.
+        """
         held: list[tuple[float, int, Path]] = []
+        total = 0
         for path in self.folder.iterdir():
             with suppress(FileNotFoundError):
                 about = path.stat()
                 if not path.name.startswith(_INCOMING):
-                    held.append((about.st_mtime, about.st_size, path))
+                    total += about.st_size
+                    if about.st_nlink == 1:
+                        held.append((about.st_mtime, about.st_size, path))
                 elif time.time() - about.st_mtime > _LEFTOVER_SECONDS:
                     shutil.rmtree(path, ignore_errors=True)
-        over = sum(size for _, size, _ in held) - self.max_bytes
+        over = total - self.max_bytes
         for _, size, path in sorted(held):
             if over <= 0:
                 return
             path.unlink(missing_ok=True)
             over -= size
+
+
+def _digest(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
