@@ -3,6 +3,7 @@
 * AppError
   - InvalidRequest          carries `Problem`s, each naming a field of the request
   - Unauthorised
+  - ScopeMissing            a key that does not open this
   - Misdirected
   - ForeignOrigin
   - BodyTooLarge
@@ -18,7 +19,7 @@
 """
 
 import errno
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from http import HTTPStatus
 from types import MappingProxyType
@@ -35,6 +36,7 @@ from app.problems import pointer, problem
 from distilled import errors as distilled_errors
 from distilled.errors import Problem
 from registry import errors as registry_errors
+from registry.scopes import Scope
 
 log = structlog.get_logger(__name__)
 
@@ -65,6 +67,15 @@ class Unauthorised(AppError):
     """This service has a key: send it as `Authorization: Bearer <key>`."""
 
     headers = MappingProxyType({"WWW-Authenticate": "Bearer"})
+
+
+class ScopeMissing(AppError):
+    """This key does not open what was asked for; use one that has the scope."""
+
+    def __init__(self, *, needed: Scope, held: Collection[Scope]) -> None:
+        self.headers = {"WWW-Authenticate": f'Bearer error="insufficient_scope", scope="{needed}"'}
+        has = " ".join(scope for scope in Scope if scope in held) or "none"
+        super().__init__(f"this needs a key with the scope `{needed}`; the one that was sent has: {has}")
 
 
 class Misdirected(AppError):
@@ -166,6 +177,7 @@ BROKEN_DETAIL = "this is the service's fault, not the request's; its log tells t
 KINDS: dict[type[Exception], Kind] = {
     InvalidRequest: INVALID,
     Unauthorised: Kind(slug="unauthorised", title="The key is missing or wrong", status=401),
+    ScopeMissing: Kind(slug="scope-missing", title="The key does not open this", status=403),
     Misdirected: Kind(slug="misdirected", title="The service is not called so", status=421),
     ForeignOrigin: Kind(slug="foreign-origin", title="A page of another origin asked", status=403),
     PreconditionFailed: Kind(slug="precondition-failed", title="It has changed since it was read", status=412),

@@ -103,7 +103,7 @@ def create_app(settings: AppSettings, *, services: Services | None = None) -> Fa
     # The last one added is the outermost: every answer, also a refusal, has an id and stands in the log.
     files = (("POST", datasets.router.prefix), ("PATCH", resumable.router.prefix))
     app.add_middleware(BodyLimit, uploads=files, max_upload_bytes=settings.max_upload_bytes)
-    app.add_middleware(Guard, loopback_only=settings.key is None, api_key=settings.key)
+    app.add_middleware(Guard, api_key=settings.key)
     app.add_middleware(RequestContext)
     app.add_middleware(Tus, prefix=resumable.router.prefix, version=resumable.VERSION)
     app.add_middleware(ProtocolErrors)

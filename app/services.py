@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from sqlalchemy.orm import Session
 
+from app.keys.ring import Ring
 from app.samples.cache import FileCache
 from app.samples.places import Streams
 from app.settings import AppSettings
@@ -50,6 +51,7 @@ class Services:
     stopping: threading.Event = field(default_factory=threading.Event)
     exports: FileCache = field(init=False)
     streams: Streams = field(init=False)
+    ring: Ring = field(init=False)
     _turn: AbstractContextManager[object] = field(init=False)
     _opening: threading.Lock = field(default_factory=threading.Lock, init=False)
     _sampler: "Sampler | None" = None
@@ -59,6 +61,7 @@ class Services:
         self._turn = threading.Lock() if one_writer else nullcontext()
         folder = self.settings.home.expanduser().absolute() / "cache" / "exports"
         self.exports = FileCache(folder, max_bytes=self.settings.export_cache_bytes)
+        self.ring = Ring(self.database, seconds=self.settings.key_cache_seconds)
         self.streams = Streams(most=self.settings.max_streams, stopping=self.stopping)
 
     @classmethod

@@ -18,6 +18,9 @@ class AppSettings(Settings):
     host: str = Field("127.0.0.1", min_length=1, description="address to listen on")
     port: int = Field(8000, ge=0, le=65535, description="port to listen on; 0 takes a free one")
     api_key: SecretStr | None = Field(None, min_length=1, description="the key that callers send as a Bearer token")
+    key_cache_seconds: float = Field(
+        5.0, ge=0, le=300, description="a key that was revoked through another replica may open this one for so long"
+    )
     event_poll_seconds: float = Field(0.5, gt=0, description="how often an event stream looks for news")
     export_cache_bytes: int = Field(1024**3, ge=0, description="finished sets that are kept for the next download")
     max_streams: int = Field(16, ge=1, description="endless streams that are sent at a time")

@@ -6,6 +6,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from registry import artifacts, errors, paging
+from registry.audit import NOBODY, Who
 from registry.ids import new_id
 from registry.models import Alias, AliasMove
 from registry.names import checked_name
@@ -15,7 +16,7 @@ from registry.session import lock_word
 Check = Callable[[str | None], None]
 
 
-def put(session: Session, name: str, *, artifact: str, check: Check | None = None, request_id: str = "") -> Alias:
+def put(session: Session, name: str, *, artifact: str, check: Check | None = None, who: Who = NOBODY) -> Alias:
     """Point a name at an artifact, given by id or by another alias, wherever it pointed before.
 
     check: called with the id that the name points to, None for a new one, before anything is changed; what it raises
@@ -32,7 +33,7 @@ def put(session: Session, name: str, *, artifact: str, check: Check | None = Non
         session.add(alias)
     alias.artifact_id = artifact_id
     if before != artifact_id:
-        _note(session, name, before=before, after=artifact_id, request_id=request_id)
+        _note(session, name, before=before, after=artifact_id, who=who)
     session.flush()
     return alias
 
@@ -58,13 +59,13 @@ def find(session: Session) -> Sequence[Alias]:
     return session.scalars(select(Alias).order_by(Alias.name)).all()
 
 
-def delete(session: Session, name: str, *, check: Check | None = None, request_id: str = "") -> None:
+def delete(session: Session, name: str, *, check: Check | None = None, who: Who = NOBODY) -> None:
     """Take the name away; its artifact stays, and so does its history. `check` as in `put`. Raises NotFound."""
     _locked(session, name)
     alias = get(session, name)
     if check is not None:
         check(alias.artifact_id)
-    _note(session, name, before=alias.artifact_id, after=None, request_id=request_id)
+    _note(session, name, before=alias.artifact_id, after=None, who=who)
     session.delete(alias)
     session.flush()
 
@@ -88,6 +89,7 @@ def _locked(session: Session, name: str) -> Alias | None:
     return session.get(Alias, name, populate_existing=True)
 
 
-def _note(session: Session, name: str, *, before: str | None, after: str | None, request_id: str) -> None:
-    move = AliasMove(id=new_id("move"), name=name, from_artifact_id=before, to_artifact_id=after, request_id=request_id)
+def _note(session: Session, name: str, *, before: str | None, after: str | None, who: Who) -> None:
+    move = AliasMove(id=new_id("move"), name=name, from_artifact_id=before, to_artifact_id=after)
+    move.request_id, move.key_id = who.request_id, who.key_id
     session.add(move)

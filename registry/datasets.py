@@ -23,18 +23,28 @@ def register(
     num_bytes: int,
     facts: Json,
     report: Json | None = None,
+    key_id: str | None = None,
 ) -> Dataset:
     """Record a dataset whose file lies in the store under `blob_digest`. Names that differ by case alone are the same.
 
-    `digest` is that of the arrays; `facts` is `NpzFacts.to_json` with the licence. Raises InvalidName, NameTaken.
+    `digest` is that of the arrays; `facts` is `NpzFacts.to_json` with the licence; `key_id` is who sent it.
+    Raises InvalidName, NameTaken.
     """
     blobs.record(session, blob_digest, num_bytes=num_bytes)
-    made = Dataset(digest=digest, blob_digest=blob_digest, num_bytes=num_bytes, facts=facts, report=report)
+    about = {"facts": facts, "report": report, "key_id": key_id}
+    made = Dataset(digest=digest, blob_digest=blob_digest, num_bytes=num_bytes, **about)
     return _named(session, made, name)
 
 
 def await_validation(
-    session: Session, *, name: str, kind: str, upload_id: str, licence: str | None, request_id: str
+    session: Session,
+    *,
+    name: str,
+    kind: str,
+    upload_id: str,
+    licence: str | None,
+    request_id: str,
+    key_id: str | None = None,
 ) -> tuple[Dataset, str]:
     """Record a dataset that a worker is to make from a whole upload, and the id of the validation to wake for.
 
@@ -47,7 +57,7 @@ def await_validation(
             f"Upload {upload_id} has {upload.offset} of {upload.length} bytes; send the rest before it is used."
         )
     uploads.check_free(session, upload_id)
-    made = Dataset(state=DatasetState.VALIDATING, num_bytes=upload.length, facts={"licence": licence})
+    made = Dataset(state=DatasetState.VALIDATING, num_bytes=upload.length, facts={"licence": licence}, key_id=key_id)
     dataset = _named(session, made, name)
     validation = Validation(
         id=new_id("validation"), dataset_id=dataset.id, upload_id=upload_id, kind=kind, request_id=request_id

@@ -47,12 +47,13 @@ def queue(
     seed: int,
     request_id: str,
     priority: int = 0,
+    key_id: str | None = None,
 ) -> list[Evaluation]:
     """The artifact's evaluations on these networks under this config, one for each, in this order.
 
     What is missing is queued, what has failed is queued again, and all others are as they were. On an artifact that was
     never to be evaluated the first network becomes the one whose accuracy stands for it. Wake those whose `woken_at` is
-    None after the commit.
+    None after the commit. `key_id` is who asks.
     """
     # Two that ask at the same time for the same take turns; `artifacts.publish` and `finish` take the same lock.
     session.get_one(Artifact, artifact.id, with_for_update=True, populate_existing=True)
@@ -75,6 +76,7 @@ def queue(
             seed=seed,
             priority=priority,
             request_id=request_id,
+            key_id=key_id,
         )
         session.add(known[network])
     session.flush()

@@ -17,6 +17,8 @@ KINDS = {
     "validation": "val",
     "move": "move",
     "message": "msg",
+    "key": "key",
+    "audit": "aud",
 }
 ID_PATTERN = re.compile(rf"(?:{'|'.join(KINDS.values())})_[0-9a-f]{{32}}")
 

@@ -2,10 +2,11 @@
 
 Nothing is loaded lazily: a row carries its columns and no relationships, so it stays whole after its session ends.
 Leases and heartbeats are floats, epoch seconds by the database's clock (`registry.clock`); every other time is UTC.
+`key_id` is the key of who asked for it, and None where that was the root key or a service without keys. It is no
+foreign key: history outlives the keys.
 """
 
 from datetime import datetime
-from enum import StrEnum
 from typing import Any
 
 from sqlalchemy import (
@@ -22,51 +23,13 @@ from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 from registry.clock import database_now, utc_now
 from registry.columns import UtcDateTime, words
+from registry.states import ENDED as ENDED  # noqa: PLC0414 -- whoever asks for rows by their state finds its words here
+from registry.states import LIVING as LIVING  # noqa: PLC0414
+from registry.states import DatasetState, EventKind, MessageState, Outcome, State
 from registry.tracing import traceparent
 
 Json = dict[str, Any]
 DELETED = "deleted_at IS NOT NULL"
-
-
-class State(StrEnum):
-    """Where a job, an evaluation or a validation is in its life (only jobs are ever cancelled)."""
-
-    QUEUED = "queued"  #: waits for a worker
-    RUNNING = "running"  #: a worker holds its lease
-    SUCCEEDED = "succeeded"  #: its result is recorded
-    FAILED = "failed"  #: ended with an error
-    CANCELLED = "cancelled"  #: called off
-
-
-LIVING = (State.QUEUED, State.RUNNING)
-ENDED = (State.SUCCEEDED, State.FAILED, State.CANCELLED)
-
-
-class DatasetState(StrEnum):
-    """Whether an uploaded dataset can be used."""
-
-    VALIDATING = "validating"  #: a worker looks at what was sent, or is about to
-    READY = "ready"  #: it can be distilled from
-    REFUSED = "refused"  #: it cannot be used, and its report says why
-
-
-class MessageState(StrEnum):
-    """Where a webhook's message is in its life."""
-
-    WAITING = "waiting"  #: its job has not ended
-    PENDING = "pending"  #: it is to be sent, for the first time or again
-    DELIVERED = "delivered"  #: its receiver has answered with 2xx
-    GIVEN_UP = "given_up"  #: it was sent as often as it may be, or its receiver wants no more
-
-
-class EventKind(StrEnum):
-    """What a job's event tells."""
-
-    STATE = "state"  #: the job's state has changed
-    PREPARING = "preparing"  #: what is made before the first step, and how much of it is ready
-    PROGRESS = "progress"  #: step, loss, speed, remaining time
-    METRICS = "metrics"  #: measured values at a step
-    LOG = "log"  #: a sentence for people
 
 
 class Base(DeclarativeBase):
@@ -88,6 +51,7 @@ class Base(DeclarativeBase):
         DatasetState: words(DatasetState),
         EventKind: words(EventKind),
         MessageState: words(MessageState),
+        Outcome: words(Outcome),
     }
 
 
@@ -142,6 +106,7 @@ class Job(Leased, Base):
     eta_seconds: Mapped[float | None]
     snapshot: Mapped[Json | None]  # {"key", "step"} of the newest snapshot in the store
     artifact_id: Mapped[str | None] = mapped_column(ForeignKey("artifacts.id", ondelete="SET NULL"), index=True)
+    key_id: Mapped[str | None] = mapped_column(String(40), index=True)  # of the key that asked for it
 
 
 class JobEvent(Base):
@@ -233,6 +198,7 @@ class Evaluation(Leased, Base):
     result: Mapped[Json | None]
     accuracy: Mapped[float | None]
     accuracy_std: Mapped[float | None]
+    key_id: Mapped[str | None] = mapped_column(String(40), index=True)  # of the key that asked for it
 
 
 class Baseline(Base):
@@ -267,7 +233,7 @@ class AliasMove(Base):
     from_artifact_id: Mapped[str | None] = mapped_column(String(40))  # None: there was no such name
     to_artifact_id: Mapped[str | None] = mapped_column(String(40))  # None: the name was taken away
     request_id: Mapped[str] = mapped_column(String(128), default="")
-    key_id: Mapped[str | None] = mapped_column(String(64))  # of the key that moved it, where keys have ids
+    key_id: Mapped[str | None] = mapped_column(String(64))  # of the key that moved it
     created_at: Mapped[datetime] = mapped_column(default=utc_now)
 
 
@@ -304,6 +270,7 @@ class Dataset(Base):
     num_bytes: Mapped[int] = mapped_column(BigInteger)  # of the npz; of what was sent until it is ready
     facts: Mapped[Json]  # the licence, and distilled.npz.NpzFacts.to_json once it is ready
     report: Mapped[Json | None]  # what validation found, as `distilled.report` has it
+    key_id: Mapped[str | None] = mapped_column(String(40), index=True)  # of the key that sent it
     created_at: Mapped[datetime] = mapped_column(default=utc_now)
 
 
@@ -329,6 +296,7 @@ class Upload(Base):
     offset: Mapped[int] = mapped_column(BigInteger, default=0)  # bytes that are in the store
     told: Mapped[str] = mapped_column(String(4096), default="")  # Upload-Metadata as the client wrote it
     expires: Mapped[float] = mapped_column(index=True)  # epoch seconds by the database's clock
+    key_id: Mapped[str | None] = mapped_column(String(40), index=True)  # of the key that sends it
     created_at: Mapped[datetime] = mapped_column(default=utc_now)
 
 
@@ -401,3 +369,37 @@ class Total(Base):
     name: Mapped[str] = mapped_column(String(64), primary_key=True)
     labels: Mapped[str] = mapped_column(String(255), primary_key=True)  # JSON, in the order of the names
     value: Mapped[float] = mapped_column(default=0.0)
+
+
+class ApiKey(Base):
+    """A key that callers hold. What they send is kept nowhere: only its sha256 is."""
+
+    __tablename__ = "api_keys"
+
+    id: Mapped[str] = mapped_column(String(40), primary_key=True)
+    name: Mapped[str] = mapped_column(String(96))
+    prefix: Mapped[str] = mapped_column(String(16))  # how the secret begins, so that people know it again
+    secret_digest: Mapped[str] = mapped_column(String(64), unique=True)
+    scopes: Mapped[list[Any]]  # registry.scopes.Scope
+    created_at: Mapped[datetime] = mapped_column(default=utc_now)
+    expires: Mapped[float | None]  # epoch seconds by the database's clock; None: never
+    revoked_at: Mapped[datetime | None]
+    last_used_at: Mapped[datetime | None]  # written about once a minute
+    rotated_from: Mapped[str | None] = mapped_column(String(40))  # the key that this one takes the place of
+
+
+class AuditEvent(Base):
+    """Who did what: written with the change itself, or with the refusal. It outlives the key and the target."""
+
+    __tablename__ = "audit_events"
+    __table_args__ = (Index(None, "key_id", "id"), Index(None, "action", "id"), Index(None, "target", "id"))
+
+    id: Mapped[str] = mapped_column(String(40), primary_key=True)
+    key_id: Mapped[str | None] = mapped_column(String(40))  # None: root, or a service without keys
+    key_name: Mapped[str] = mapped_column(String(96))
+    action: Mapped[str] = mapped_column(String(64))  # such as job.submit
+    target: Mapped[str] = mapped_column(String(255), default="")  # the id or name of what it was done to
+    outcome: Mapped[Outcome]
+    reason: Mapped[str | None] = mapped_column(String(64))  # of a refusal: the kind of problem it was answered with
+    request_id: Mapped[str] = mapped_column(String(128), default="")
+    created_at: Mapped[datetime] = mapped_column(default=utc_now, index=True)

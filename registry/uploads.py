@@ -19,8 +19,10 @@ from registry.session import lock_word
 from registry.store import Store
 
 
-def create(session: Session, *, length: int, told: str, hours: float, most: int | None = None) -> Upload:
-    """Begin an upload of `length` bytes. `told` is what the client says about it.
+def create(
+    session: Session, *, length: int, told: str, hours: float, most: int | None = None, key_id: str | None = None
+) -> Upload:
+    """Begin an upload of `length` bytes. `told` is what the client says about it; `key_id` is who sends it.
 
     Raises TooManyUploads where `most` are open.
     """
@@ -28,7 +30,8 @@ def create(session: Session, *, length: int, told: str, hours: float, most: int 
     open_now = select(func.count()).select_from(Upload).where(Upload.expires > database_now(), ~_in_use())
     if most is not None and (session.scalar(open_now) or 0) >= most:
         raise errors.TooManyUploads
-    upload = Upload(id=new_id("upload"), length=length, told=told, expires=database_now() + hours * 3600)
+    expires = database_now() + hours * 3600
+    upload = Upload(id=new_id("upload"), length=length, told=told, expires=expires, key_id=key_id)
     session.add(upload)
     session.flush()
     return get(session, upload.id)

@@ -7,6 +7,7 @@ from fastapi import APIRouter, Header, Request, Response
 from app.aliases.schemas import AliasPut, AliasRead, MoveRead
 from app.deps import AliasName, Reading, Service
 from app.errors import InvalidRequest, PreconditionFailed
+from app.keys.caller import Record
 from app.paging import Cursor, Limit, PageRead, link_next
 from app.problems import responses
 from registry import aliases
@@ -31,9 +32,9 @@ IfNoneMatch = Annotated[
 def put_alias(
     name: AliasName,
     body: AliasPut,
-    request: Request,
     response: Response,
     service: Service,
+    who: Record,
     if_match: IfMatch = None,
     if_none_match: IfNoneMatch = None,
 ) -> Alias:
@@ -51,7 +52,7 @@ def put_alias(
             response.headers["Location"] = f"/v1/aliases/{name}"
 
     with service.writing() as session:
-        alias = aliases.put(session, name, artifact=body.artifact_id, check=check, request_id=request.state.request_id)
+        alias = aliases.put(session, name, artifact=body.artifact_id, check=check, who=who)
     response.headers["ETag"] = _etag(alias.artifact_id)
     return alias
 
@@ -82,8 +83,8 @@ def list_moves(
 @router.delete("", status_code=204, responses=responses(404, 412, 422, 503))
 def delete_alias(
     name: AliasName,
-    request: Request,
     service: Service,
+    who: Record,
     if_match: IfMatch = None,
 ) -> None:
     """Take a name away; its artifact stays, and so does the name's history."""
@@ -92,7 +93,7 @@ def delete_alias(
             session,
             name,
             check=lambda before: _check(name, before, if_match=if_match, if_none_match=None),
-            request_id=request.state.request_id,
+            who=who,
         )
 
 

@@ -46,7 +46,7 @@ class MoveRead(BaseModel):
     to_artifact_id: str | None = Field(description="where it points since; null: it was taken away")
     at: datetime = Field(validation_alias="created_at")
     request_id: str = Field(description="of the request that moved it; the log tells the rest")
-    key_id: str | None = Field(description="of the key that moved it; null while keys have no ids")
+    key_id: str | None = Field(description="of the key that moved it; null for the root key, and without keys")
 
     @computed_field
     @property

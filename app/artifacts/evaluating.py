@@ -1,6 +1,6 @@
 """Evaluations of an artifact: what was measured on which network, and networks to be added later."""
 
-from fastapi import APIRouter, BackgroundTasks, Request, Response
+from fastapi import APIRouter, BackgroundTasks, Response
 from sqlalchemy.orm import Session
 
 from app.artifacts.schemas import EvaluationRead
@@ -8,6 +8,7 @@ from app.bodies import JsonObject
 from app.datasets.known import facts
 from app.deps import ArtifactName, Reading, Service
 from app.errors import InvalidRequest
+from app.keys.caller import Record
 from app.paging import PageRead
 from app.problems import responses
 from app.services import Catalog
@@ -41,9 +42,9 @@ def list_evaluations(artifact: ArtifactName, session: Reading) -> PageRead[Evalu
 def evaluate_artifact(
     artifact: ArtifactName,
     body: JsonObject,
-    request: Request,
     response: Response,
     service: Service,
+    who: Record,
     background: BackgroundTasks,
 ) -> PageRead[EvaluationRead]:
     """Measure an artifact on `networks`, each in a task of its own. What else is not said is as in its recipe.
@@ -63,7 +64,8 @@ def evaluate_artifact(
             networks=config.pop("networks"),
             config=config,
             seed=found.seed or 0,
-            request_id=request.state.request_id,
+            request_id=who.request_id,
+            key_id=who.key_id,
         )
         items = [EvaluationRead.model_validate(row) for row in rows]
         unwoken = [row.id for row in rows if row.state is State.QUEUED and row.woken_at is None]

@@ -19,6 +19,7 @@ from distilled.errors import Problem, UploadError
 from distilled.kinds import HEAD_BYTES, WANTED, Kind, kind_of
 from registry import datasets, errors
 from registry import uploads as uploading
+from registry.audit import Who
 from registry.models import Dataset
 
 NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}", re.IGNORECASE)
@@ -32,28 +33,28 @@ class Registered:
     validation_id: str | None
 
 
-def from_file(services: Services, sent: SentFile, *, request_id: str) -> Registered:
+def from_file(services: Services, sent: SentFile, *, who: Who) -> Registered:
     """Register the file of a form. Raises InvalidRequest, UploadError, NameTaken, StoreFull."""
     _check_name(services, sent.name, pointer="/form/name")
     with sent.path.open("rb") as file:
         kind = _known_kind(file.read(HEAD_BYTES), sent.filename, pointer="/form/file")
     if kind is Kind.NPZ:
-        return Registered(dataset=_from_arrays(services, sent), validation_id=None)
-    upload_id = uploads.keep(services, sent.path)
+        return Registered(dataset=_from_arrays(services, sent, who), validation_id=None)
+    upload_id = uploads.keep(services, sent.path, who=who)
     try:
-        return _waiting(services, SentName(name=sent.name, upload=upload_id, licence=sent.licence), kind, request_id)
+        return _waiting(services, SentName(name=sent.name, upload=upload_id, licence=sent.licence), kind, who)
     except errors.RegistryError:
         uploads.drop(services, upload_id)
         raise
 
 
-def from_upload(services: Services, sent: SentName, *, request_id: str) -> Registered:
+def from_upload(services: Services, sent: SentName, *, who: Who) -> Registered:
     """Register an upload that is whole. Raises InvalidRequest, UploadError, NotFound, OffsetMoved, InUse, NameTaken."""
     _check_name(services, sent.name, pointer="/name")
     with services.database.read() as session:
         upload = uploading.get(session, sent.upload)
     kind = _known_kind(uploads.head(services, upload, HEAD_BYTES), filename_of(upload.told), pointer="/upload")
-    return _waiting(services, sent, kind, request_id)
+    return _waiting(services, sent, kind, who)
 
 
 def _check_name(services: Services, name: str, *, pointer: str) -> None:
@@ -74,7 +75,7 @@ def _known_kind(head: bytes, filename: str, *, pointer: str) -> Kind:
     return kind
 
 
-def _from_arrays(services: Services, sent: SentFile) -> Dataset:
+def _from_arrays(services: Services, sent: SentFile, who: Who) -> Dataset:
     try:
         facts, report = npz.examine(sent.path)
     except UploadError as error:
@@ -89,15 +90,22 @@ def _from_arrays(services: Services, sent: SentFile) -> Dataset:
             num_bytes=report.num_bytes,
             facts={**facts.to_json(), "licence": sent.licence},
             report=report.to_json(),
+            key_id=who.key_id,
         )
         if not services.store.exists(blob):
             services.store.put_file(sent.path)  # a sweep took the same bytes of a deleted data set (registry.blobs)
         return dataset
 
 
-def _waiting(services: Services, sent: SentName, kind: Kind, request_id: str) -> Registered:
+def _waiting(services: Services, sent: SentName, kind: Kind, who: Who) -> Registered:
     with services.writing() as session:
         dataset, validation_id = datasets.await_validation(
-            session, name=sent.name, kind=kind, upload_id=sent.upload, licence=sent.licence, request_id=request_id
+            session,
+            name=sent.name,
+            kind=kind,
+            upload_id=sent.upload,
+            licence=sent.licence,
+            request_id=who.request_id,
+            key_id=who.key_id,
         )
     return Registered(dataset=dataset, validation_id=validation_id)

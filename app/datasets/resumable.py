@@ -13,6 +13,7 @@ from app.bodies import is_text
 from app.datasets.uploads import Writer, drop
 from app.deps import Reading, Service
 from app.errors import BodyTooLarge, InvalidRequest, UnsupportedMediaType, UnsupportedTusVersion
+from app.keys.caller import Record
 from app.problems import responses
 from registry import uploads
 from registry.models import Upload
@@ -47,6 +48,7 @@ def tell_what_is_spoken(response: Response, service: Service) -> None:
 def begin_upload(
     response: Response,
     service: Service,
+    who: Record,
     upload_length: Bytes,
     upload_metadata: Annotated[str, Header(description="`filename` and a space and the name in base64")] = "",
 ) -> None:
@@ -62,6 +64,7 @@ def begin_upload(
             told=upload_metadata,
             hours=settings.upload_hours,
             most=settings.max_open_uploads,
+            key_id=who.key_id,
         )
     response.headers["Location"] = f"/v1/uploads/{upload.id}"
     _tell(response, upload)

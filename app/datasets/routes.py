@@ -9,6 +9,7 @@ from app.datasets.known import built_in
 from app.datasets.receiving import LONGEST_LICENCE, Received, SentFile, SentName
 from app.datasets.schemas import DatasetRead
 from app.deps import DatasetName, Reading, Service
+from app.keys.caller import Record
 from app.paging import Cursor, Limit, PageRead, link_next
 from app.problems import responses
 from app.wake import wake_validation
@@ -57,18 +58,17 @@ def get_dataset(name: DatasetName, session: Reading, service: Service) -> Datase
 
 @router.post("", status_code=201, responses=responses(404, 409, 413, 422, 503, 507), openapi_extra=BODY)
 def upload_dataset(
-    sent: Received, request: Request, response: Response, service: Service, background: BackgroundTasks
+    sent: Received, response: Response, service: Service, who: Record, background: BackgroundTasks
 ) -> DatasetRead:
     """Register a data set from a file, or from an upload that was sent to /v1/uploads before.
 
     An .npz in a form is checked whole, in little memory, and is `ready`. All others are `validating` until a worker has
     looked at them; their `report` tells what it found.
     """
-    known_as: str = request.state.request_id
     if isinstance(sent, SentFile):
-        made = registering.from_file(service, sent, request_id=known_as)
+        made = registering.from_file(service, sent, who=who)
     else:
-        made = registering.from_upload(service, sent, request_id=known_as)
+        made = registering.from_upload(service, sent, who=who)
     if made.validation_id is not None:
         background.add_task(wake_validation, service, made.validation_id)
     response.headers["Location"] = f"/v1/datasets/{made.dataset.name}"

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from app.services import Services
 from registry import errors, uploads
+from registry.audit import Who
 from registry.models import Upload, UploadPart
 
 PREFIX = "upload-"
@@ -82,11 +83,11 @@ class Writer:
             del self._waiting[:PART_BYTES]
 
 
-def keep(services: Services, path: Path) -> str:
+def keep(services: Services, path: Path, *, who: Who) -> str:
     """A file of this process's disk as a whole upload, for a worker to read. Returns its id. Raises StoreFull."""
     with services.writing() as session:
         hours = services.settings.upload_hours
-        upload = uploads.create(session, length=path.stat().st_size, told="", hours=hours)
+        upload = uploads.create(session, length=path.stat().st_size, told="", hours=hours, key_id=who.key_id)
     try:
         writer = Writer(services, upload.id, offset=0)
         with path.open("rb") as file:

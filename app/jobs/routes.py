@@ -14,6 +14,7 @@ from app.jobs import events, webhooks
 from app.jobs.planning import foresee, plan
 from app.jobs.schemas import DryRun, JobRead, MetricRead
 from app.jobs.submitting import Ask, IdempotencyKey, shown, submit
+from app.keys.caller import Record
 from app.paging import Cursor, Limit, PageRead, link_next
 from app.problems import responses
 from app.wake import wake_job
@@ -37,9 +38,9 @@ SERIES = (EventKind.PROGRESS, EventKind.METRICS)
 )
 def submit_job(
     body: JsonObject,
-    request: Request,
     response: Response,
     service: Service,
+    who: Record,
     background: BackgroundTasks,
     reuse: Annotated[bool, Query(description="take the living or finished job of an identical recipe")] = False,
     dry_run: Annotated[bool, Query(description="check, expand and estimate only; queue nothing")] = False,
@@ -51,7 +52,7 @@ def submit_job(
         if dry_run:
             response.status_code = 200
             return foresee(session, service.catalog, planned)
-        ask = Ask(plan=planned, body=body, reuse=reuse, request_id=request.state.request_id, key=idempotency_key)
+        ask = Ask(plan=planned, body=body, reuse=reuse, who=who, key=idempotency_key)
         answer = submit(session, ask, hours=service.settings.idempotency_hours)
     if answer.queued is not None:
         # After the commit, so that no worker is woken for a row that is not there; and after the response, so that a

@@ -11,6 +11,7 @@ from app.jobs.planning import Plan
 from app.jobs.schemas import JobRead
 from distilled.manifest import digest_json
 from registry import idempotency, jobs, webhooks
+from registry.audit import Who
 from registry.models import Job
 
 SCOPE = "POST /v1/jobs"
@@ -31,7 +32,7 @@ class Ask:
     plan: Plan
     body: Mapping[str, Any]
     reuse: bool
-    request_id: str
+    who: Who
     key: str | None
 
 
@@ -77,7 +78,8 @@ def _submitted(session: Session, ask: Ask) -> Answer:
         session,
         recipe=ask.plan.recipe,
         digest=ask.plan.digest,
-        request_id=ask.request_id,
+        request_id=ask.who.request_id,
+        key_id=ask.who.key_id,
         priority=ask.plan.recipe["priority"],
         ipc=ask.plan.ipc,
     )

@@ -13,6 +13,9 @@ from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from app.errors import AppError, ForeignOrigin, Misdirected, Unauthorised, answer
+from app.keys.caller import LOCAL, NOBODY, ROOT, Caller
+from app.keys.ring import Ring
+from registry.errors import RegistryError
 
 LOOPBACK = frozenset({"localhost", "127.0.0.1", "[::1]"})
 #: Probes carry no key, and tell nothing but whether the service works.
@@ -32,43 +35,65 @@ def host_name(host_header: str) -> str:
 
 
 class Guard:
-    """Checks the name the service was called by, where the caller's page came from, and the key."""
+    """Checks the name the service was called by, where the caller's page came from, and the key.
 
-    def __init__(self, app: ASGIApp, *, loopback_only: bool, api_key: str | None) -> None:
+    Who the caller is stands in `scope["state"]["caller"]` from here on. api_key: of `DISTILLED_API_KEY`; it opens
+    everything. Without one, and without any key in the registry, whoever is on this machine may do everything.
+    """
+
+    def __init__(self, app: ASGIApp, *, api_key: str | None) -> None:
         self.app = app
-        self.loopback_only = loopback_only
         self.api_key = api_key
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        refused = self._refused(scope) if scope["type"] == "http" else None
-        if refused is None:
+        if scope["type"] != "http":
             await self.app(scope, receive, send)
-        else:
+            return
+        try:
+            scope.setdefault("state", {})["caller"] = await self._let_in(scope)
+        except (AppError, RegistryError) as refused:
             await answer(refused)(scope, receive, send)
+            return
+        await self.app(scope, receive, send)
 
-    def _refused(self, scope: Scope) -> AppError | None:
+    async def _let_in(self, scope: Scope) -> Caller:
+        """The caller. Raises Misdirected, ForeignOrigin, Unauthorised, RegistryUnavailable."""
         headers = Headers(scope=scope)
+        ring: Ring = scope["app"].state.services.ring
+        is_open = scope["path"] in OPEN
+        # With the root key nobody comes in without one, so what is in the registry makes no difference.
+        keyless = self.api_key is None and (is_open or not await ring.are_there_keys())
         host = headers.get("host", "")
-        if self.loopback_only and host_name(host) not in LOOPBACK:
-            return Misdirected()
+        if keyless and host_name(host) not in LOOPBACK:
+            raise Misdirected
         origin = headers.get("origin")
         if origin is not None and scope["method"] not in SAFE and urlsplit(origin).netloc.lower() != host.lower():
-            return ForeignOrigin()
-        if self.api_key is not None and scope["path"] not in OPEN and not _holds(headers, self.api_key):
-            return Unauthorised()
-        return None
+            raise ForeignOrigin
+        if is_open:
+            return NOBODY
+        if keyless:
+            return LOCAL
+        secret = secret_of(headers)
+        if secret is None:
+            raise Unauthorised
+        if self.api_key is not None and hmac.compare_digest(secret, self.api_key.encode()):
+            return ROOT
+        holder = await ring.holder(secret.decode()) if secret.isascii() else None
+        if holder is None:
+            raise Unauthorised
+        return holder
 
 
-def _holds(headers: Headers, key: str) -> bool:
-    """Whether a request carries the key, as a Bearer token or as the password of Basic, whose user may be any.
+def secret_of(headers: Headers) -> bytes | None:
+    """The key that a request shows, as a Bearer token or as the password of Basic, whose user may be any.
 
-    Some clients know no other way than Basic. The comparison takes as long for any wrong key.
+    Some clients know no other way than Basic.
     """
     scheme, _, given = headers.get("authorization", "").partition(" ")
-    token = given.strip().encode()
+    sent = given.strip().encode("latin-1")  # which is how they were read
     if scheme.lower() == "basic":
         try:
-            token = b64decode(token, validate=True).partition(b":")[2]
+            return b64decode(sent, validate=True).partition(b":")[2]
         except ValueError:
-            return False
-    return scheme.lower() in ("bearer", "basic") and hmac.compare_digest(token, key.encode())
+            return None
+    return sent if scheme.lower() == "bearer" else None

@@ -51,6 +51,7 @@ def finish(session: Session, job_id: str, *, attempt: int, publication: Publicat
         seed=job.recipe.get("seed") or 0,
         request_id=job.request_id,
         priority=job.priority,
+        key_id=job.key_id,
     )
     ending = {
         "state": State.SUCCEEDED,

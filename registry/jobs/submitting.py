@@ -12,9 +12,16 @@ from registry.session import lock_word
 
 
 def submit(
-    session: Session, *, recipe: Json, digest: str, request_id: str, priority: int = 0, ipc: int | None = None
+    session: Session,
+    *,
+    recipe: Json,
+    digest: str,
+    request_id: str,
+    priority: int = 0,
+    ipc: int | None = None,
+    key_id: str | None = None,
 ) -> Job:
-    """Queue a recipe that is already expanded and checked; `ipc` is what its budget resolves to.
+    """Queue a recipe that is already expanded and checked; `ipc` is what its budget resolves to, `key_id` who asks.
 
     Send the wake-up after the transaction has committed, then call `woken`.
     """
@@ -27,6 +34,7 @@ def submit(
         ipc=recipe.get("ipc") if ipc is None else ipc,
         priority=priority,
         request_id=request_id,
+        key_id=key_id,
     )
     session.add(job)
     session.flush()
