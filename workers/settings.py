@@ -22,6 +22,9 @@ class WorkerSettings(Settings):
     validation_seconds: float = Field(
         default=3600.0, gt=0, description="an upload that takes longer to validate is refused"
     )
+    validation_memory_bytes: int = Field(
+        default=2 * 1024**3, ge=256 * 1024**2, description="an upload that takes more memory to open is refused"
+    )
     download: bool = Field(default=True, description="whether missing built-in datasets may be downloaded")
     worker_cache_bytes: int = Field(
         default=10 * 1024**3, ge=0, description="copies of what was taken from the store; the longest unused go first"

@@ -2,6 +2,7 @@
 
 import errno
 from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -17,6 +18,7 @@ from registry.models import Validation
 from registry.validations import Accepted, ValidationClaim
 from workers import intake, logs
 from workers.bench import Bench
+from workers.intake import apart
 from workers.leaseholder import Leaseholder
 from workers.pulse import Leave, Pulse, Verdict
 from workers.spool import PREFIX, spool_folder
@@ -53,11 +55,9 @@ class ValidationReporter(Leaseholder):
     def _validate(self, work: Path, pulse: Pulse) -> None:
         sent, made = work / "sent", work / "made.npz"
         self._fetch(sent, pulse)
-        try:
-            facts = self._facts(sent, made, pulse)
-        except UploadError as error:
-            self._report.problems = error.problems
-            settled = self.settle(validations.refuse, report=self._report.to_json())
+        facts, report = self._looked(sent, made, pulse)
+        if facts is None:
+            settled = self.settle(validations.refuse, report=report)
         else:
             accepted = Accepted(
                 digest=facts.digest,
@@ -65,27 +65,47 @@ class ValidationReporter(Leaseholder):
                 num_bytes=made.stat().st_size,
                 facts=facts.to_json(),
             )
-            settled = self.settle(validations.accept, accepted=accepted, report=self._report.to_json())
+            settled = self.settle(validations.accept, accepted=accepted, report=report)
             if settled and not self.bench.store.exists(accepted.blob_digest):
                 self.bench.store.put_file(made)  # a sweep took the same bytes of a deleted dataset (registry.blobs)
         if not settled:
             raise Leave(Verdict.LOST)
         self._drop()
 
-    def _facts(self, sent: Path, made: Path, pulse: Pulse) -> NpzFacts:
-        """What the npz at `made` holds. Raises UploadError."""
+    def _looked(self, sent: Path, made: Path, pulse: Pulse) -> tuple[NpzFacts | None, dict[str, Any]]:
+        """What the npz at `made` holds, or None where the file is refused, and the report."""
         limits = NpzLimits()
         if self._report.kind is Kind.NPZ:
-            facts, self._report = npz.examine(sent, limits=limits)
+            try:
+                facts, self._report = npz.examine(sent, limits=limits)
+            except UploadError as error:
+                self._report.problems = error.problems
+                return None, self._report.to_json()
             sent.replace(made)
-            return facts
+            return facts, self._report.to_json()
 
         def tick(fraction: float) -> None:
             self.progress = FETCHED + (1 - FETCHED) * fraction
             pulse.check(at_snapshot=True)
 
-        most = intake.Limits(seconds=self.bench.settings.validation_seconds)
-        return intake.make(sent, made, report=self._report, limits=most, tick=tick, npz_limits=limits)
+        settings = self.bench.settings
+        most = intake.Limits(seconds=settings.validation_seconds, memory_bytes=settings.validation_memory_bytes)
+        log = logs.get(__name__)
+        report = apart.look(
+            sent,
+            made,
+            kind=self._report.kind,
+            limits=most,
+            npz_limits=limits,
+            tick=tick,
+            log=lambda said: log.error("the process that looked at the file failed", said=said),
+        )
+        if report["problems"]:
+            return None, report
+        try:
+            return npz.inspect(made, limits=limits), report
+        except UploadError as error:
+            return None, report | {"problems": [asdict(problem) for problem in error.problems]}
 
     def _fetch(self, path: Path, pulse: Pulse) -> None:
         """The upload as one file. Raises BlobMissing where a piece of it is gone."""

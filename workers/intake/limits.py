@@ -10,7 +10,7 @@ from distilled.errors import Problem, UploadError
 class Limits:
     """unpacked_bytes, ratio: of the whole file, by what really comes out of it and not by what it declares. `ratio` is
     looked at above `ratio_from_bytes` only, because small drawings pack well without malice. file_bytes: of one image
-    as it was sent. depth: folders in one another. seconds: of all the work.
+    as it was sent. depth: folders in one another. seconds: of all the work. memory_bytes: of the process that opens it.
     """
 
     files: int = 1_000_000
@@ -21,6 +21,7 @@ class Limits:
     pixels: int = 64 * 1024**2
     depth: int = 16
     seconds: float = 3600.0
+    memory_bytes: int = 2 * 1024**3
 
 
 def refused(pointer: str, detail: str) -> UploadError:

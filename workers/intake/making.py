@@ -10,13 +10,12 @@ from pathlib import Path
 from typing import IO, Any
 
 import numpy as np
-import torch
 
 from distilled import duplicates, npz
 from distilled.kinds import Kind
-from distilled.npz import NpzFacts, NpzLimits
+from distilled.npz import NpzLimits
 from distilled.report import Report
-from workers.distill.data.real import pick
+from workers.distill.picking import pick
 from workers.intake.archives import TarSource, ZipSource
 from workers.intake.entries import Arranged, Source
 from workers.intake.limits import Budget, Limits, refused
@@ -78,10 +77,11 @@ class _Target:
 
 def make(
     path: Path, out: Path, *, report: Report, limits: Limits, tick: Callable[[float], None], npz_limits: NpzLimits
-) -> NpzFacts:
+) -> None:
     """Write the images of `path` to `out` as an npz in MedMNIST's keys, and what was found into `report`.
 
     tick: is told how far it is, 0..1, and may raise. Raises UploadError; `report` then holds what was found by then.
+    Whether the npz can be a data set is for its reader to say (`distilled.npz`).
     """
     started = time.monotonic()
     source = SOURCES[report.kind](path, limits=limits)
@@ -108,7 +108,6 @@ def make(
         {split: labels_N for split, (_, labels_N) in splits.items()},
         name=lambda split, place: kept[splits[split][0][place]].name,
     )
-    return npz.inspect(out, limits=npz_limits)
 
 
 def _look(source: Source, budget: Budget, *, limits: Limits, tick: Callable[[float], None]) -> list[_Seen]:
@@ -235,14 +234,14 @@ def _split(
 
 def _take_test(rows: dict[str, list[int]], kept: Sequence[_Kept], arranged: Arranged) -> None:
     """Move a part of each class of `train` to `test`. Raises UploadError where a class has one image."""
-    labels_N = torch.tensor([kept[n].label for n in rows["train"]], dtype=torch.int64)
-    counts: list[int] = torch.bincount(labels_N, minlength=len(arranged.classes)).tolist()
+    labels = [kept[n].label for n in rows["train"]]
+    counts: list[int] = np.bincount(labels, minlength=len(arranged.classes)).tolist()
     few = [name for name, count in zip(arranged.classes, counts, strict=True) if count == 1]
     if few:
         told = f"is missing, and class {_quoted(few)} has one image, which cannot be in both"
         raise refused("/test", f"{told}; send a test split")
     taken = [max(1, count // TEST_OUT_OF) if count else 0 for count in counts]
-    test_N: list[bool] = pick(labels_N, taken, name=TEST_SPLIT).tolist()
+    test_N = pick(labels, taken, name=TEST_SPLIT)
     train = rows["train"]
     rows["test"] = [n for n, is_test in zip(train, test_N, strict=True) if is_test]
     rows["train"] = [n for n, is_test in zip(train, test_N, strict=True) if not is_test]

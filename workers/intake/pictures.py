@@ -58,8 +58,8 @@ def decode(content: bytes, *, size: tuple[int, int], grey: bool, pixels: int) ->
 
 def _in_channels(image: Image.Image, mode: str) -> Image.Image:
     if image.mode in _SIXTEEN_BITS:
-        values = np.clip(np.asarray(image).astype(np.int64), 0, 65535) >> 8
-        image = Image.fromarray(values.astype(np.uint8))
+        # In the type that it has: in one of 64 bits a large image would take half a gigabyte.
+        image = Image.fromarray((np.clip(np.asarray(image), 0, 65535) >> 8).astype(np.uint8))
     elif image.mode == "P" and "transparency" in image.info:
         image = image.convert("RGBA")
     return image if image.mode == mode else image.convert(mode)
@@ -82,6 +82,8 @@ def _opened(content: bytes, *, pixels: int) -> Generator[Image.Image]:
         raise UnreadableImage(f"claims more than {pixels} pixels") from error
     except UnidentifiedImageError as error:
         raise UnreadableImage(f"is no image; known are {', '.join(FORMATS)}") from error
+    except MemoryError as error:
+        raise UnreadableImage("takes more memory to open than an image may") from error
     except Exception as error:
         # Decoders raise almost anything on bytes that were made to break them.
         raise UnreadableImage("is cut off or damaged") from error

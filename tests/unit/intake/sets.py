@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from distilled import npz
 from distilled.kinds import HEAD_BYTES, Kind, kind_of
 from distilled.npz import NpzFacts, NpzLimits
 from distilled.report import Report
@@ -63,9 +64,9 @@ def look_into(folder: Path, content: bytes, report: Report, *, limits: Limits | 
     """As `look`, into a report of the caller's."""
     sent = folder / "sent"
     sent.write_bytes(content)
-    return make(
-        sent, folder / "made.npz", report=report, limits=limits or Limits(), tick=lambda _: None, npz_limits=NpzLimits()
-    )
+    made, npz_limits = folder / "made.npz", NpzLimits()
+    make(sent, made, report=report, limits=limits or Limits(), tick=lambda _: None, npz_limits=npz_limits)
+    return npz.inspect(made, limits=npz_limits)
 
 
 def told_kind(content: bytes, name: str = "") -> Kind:

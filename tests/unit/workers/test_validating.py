@@ -13,8 +13,9 @@ from registry.models import Dataset, DatasetState, State, Upload, UploadPart
 from registry.testing import FullDiskStore
 from tests.unit.intake.sets import folder, zipped
 from tests.unit.workers.conftest import Workplace
-from workers import child, intake, sources
+from workers import child, sources
 from workers.distill.errors import DatasetUnavailable
+from workers.intake import apart
 from workers.spool import PREFIX, spool_folder
 
 NAME = "mine"
@@ -102,7 +103,7 @@ def test_a_fault_of_ours_keeps_what_was_sent(workplace: Workplace, monkeypatch: 
     def break_down(*_: Any, **__: Any) -> None:
         raise RuntimeError("/secret/path")
 
-    monkeypatch.setattr(intake, "make", break_down)
+    monkeypatch.setattr(apart, "look", break_down)
     validation_id = send(workplace, zipped(folder()))
     child.validate(workplace.bench, validation_id=validation_id)
     refused = found(workplace)
@@ -175,14 +176,14 @@ def test_a_zombie_writes_nothing(workplace: Workplace) -> None:
 
 def during(monkeypatch: pytest.MonkeyPatch, do: Callable[[], None]) -> None:
     """Do something in the middle of the look."""
-    true_make = intake.make
+    true_look = apart.look
 
-    def make(*given: Any, tick: Callable[[float], None], **named: Any) -> Any:
+    def look(*given: Any, tick: Callable[[float], None], **named: Any) -> Any:
         do()
         time.sleep(0.2)
-        return true_make(*given, tick=tick, **named)
+        return true_look(*given, tick=tick, **named)
 
-    monkeypatch.setattr(intake, "make", make)
+    monkeypatch.setattr(apart, "look", look)
 
 
 def test_a_stopped_worker_gives_it_back(workplace: Workplace, monkeypatch: pytest.MonkeyPatch) -> None:

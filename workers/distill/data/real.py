@@ -1,9 +1,7 @@
 """Real images as the laboratory sees them: bytes, labels, and the space they are standardised into."""
 # Shapes: N images, C channels, H height, W width, K classes.
 
-from collections.abc import Sequence
 from dataclasses import dataclass
-from hashlib import sha256
 
 import torch
 from torch import Tensor
@@ -54,17 +52,3 @@ class RealData:
     def train_counts(self) -> tuple[int, ...]:
         """Images of each class in `train`, the held-out tenth no longer among them."""
         return tuple(torch.bincount(self.train_labels_N, minlength=self.space.num_classes).tolist())
-
-
-def pick(labels_N: Tensor, counts: Sequence[int], *, name: str) -> Tensor:
-    """A bool mask [N] of `counts[k]` images of each class k, the same for ever.
-
-    The order of a class is that of sha256(name, position), so that neither a run's seed nor a library's version can
-    move an image from one side to the other.
-    """
-    mask_N = torch.zeros(len(labels_N), dtype=torch.bool)
-    for k, count in enumerate(counts):
-        places: list[int] = (labels_N == k).nonzero().flatten().tolist()
-        ordered = sorted(places, key=lambda place: sha256(f"{name}/{place}".encode()).digest())
-        mask_N[ordered[:count]] = True
-    return mask_N

@@ -18,8 +18,9 @@ from distilled.budget import held_out
 from distilled.errors import UploadError
 from distilled.parametrizations.base import ImageSpace
 from workers.distill.data.facts import FACTS, DatasetFacts, canonical
-from workers.distill.data.real import RealData, pick
+from workers.distill.data.real import RealData
 from workers.distill.errors import DatasetUnavailable
+from workers.distill.picking import pick
 
 #: Names of the fixed splits. A new name is a new split, and a new digest of everything made from it.
 DIGITS_SPLIT = "distilled/digits/test/1"
@@ -82,7 +83,7 @@ def hold_out(
 ) -> tuple[tuple[Tensor, Tensor], tuple[Tensor, Tensor]]:
     """(train, val): a fixed tenth of each class goes to `val`, whatever the seed of a run."""
     counts = torch.bincount(labels_N, minlength=num_classes).tolist()
-    val_N = pick(labels_N, held_out(counts), name=VALIDATION_SPLIT)
+    val_N = torch.tensor(pick(labels_N.tolist(), held_out(counts), name=VALIDATION_SPLIT))
     return (bytes_NHWC[~val_N], labels_N[~val_N]), (bytes_NHWC[val_N], labels_N[val_N])
 
 
@@ -145,7 +146,7 @@ def _digits() -> tuple[tuple[Tensor, Tensor], tuple[Tensor, Tensor]]:
     source: Any = import_module("sklearn.datasets").load_digits()
     bytes_NHWC = torch.from_numpy(np.rint(source.images * (255 / 16)).astype(np.uint8))[..., None]
     labels_N = torch.from_numpy(source.target.astype(np.int64))
-    test_N = pick(labels_N, FACTS["digits"].test_counts, name=DIGITS_SPLIT)
+    test_N = torch.tensor(pick(labels_N.tolist(), FACTS["digits"].test_counts, name=DIGITS_SPLIT))
     return (bytes_NHWC[~test_N], labels_N[~test_N]), (bytes_NHWC[test_N], labels_N[test_N])
 
 
