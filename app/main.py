@@ -26,6 +26,8 @@ from app.inference.answers import ProtocolErrors
 from app.jobs import methods
 from app.jobs import routes as jobs
 from app.jobs import webhooks as job_webhooks
+from app.metrics import routes as metrics
+from app.metrics.meters import Metered
 from app.middleware.context import RequestContext
 from app.middleware.guard import Guard
 from app.middleware.limits import BodyLimit
@@ -58,6 +60,7 @@ ROUTERS = (
     hub.router,
     admin.router,
     health.router,
+    metrics.router,
     gallery.router,
     documentation.router,
 )
@@ -105,6 +108,7 @@ def create_app(settings: AppSettings, *, services: Services | None = None) -> Fa
     app.add_middleware(BodyLimit, uploads=files, max_upload_bytes=settings.max_upload_bytes)
     app.add_middleware(Guard, api_key=settings.key)
     app.add_middleware(RequestContext)
+    app.add_middleware(Metered)
     app.add_middleware(Tus, prefix=resumable.router.prefix, version=resumable.VERSION)
     app.add_middleware(ProtocolErrors)
     app.add_middleware(HubDoor)

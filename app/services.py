@@ -11,9 +11,14 @@ from typing import TYPE_CHECKING, Any, Protocol
 from sqlalchemy.orm import Session
 
 from app.keys.ring import Ring
+from app.metrics.collecting import RegistryCollector
+from app.metrics.meters import Meters
+from app.metrics.process import ProcessCollector
 from app.samples.cache import FileCache
 from app.samples.places import Streams
 from app.settings import AppSettings
+from registry import gauges
+from registry.gauges import Gauges
 from registry.queue import Queue, Waker
 from registry.session import Database
 from registry.store import Store
@@ -52,6 +57,7 @@ class Services:
     exports: FileCache = field(init=False)
     streams: Streams = field(init=False)
     ring: Ring = field(init=False)
+    meters: Meters = field(default_factory=Meters, init=False)
     _turn: AbstractContextManager[object] = field(init=False)
     _opening: threading.Lock = field(default_factory=threading.Lock, init=False)
     _sampler: "Sampler | None" = None
@@ -63,6 +69,8 @@ class Services:
         self.exports = FileCache(folder, max_bytes=self.settings.export_cache_bytes)
         self.ring = Ring(self.database, seconds=self.settings.key_cache_seconds)
         self.streams = Streams(most=self.settings.max_streams, stopping=self.stopping)
+        self.meters.registry.register(ProcessCollector(self))
+        self.meters.registry.register(RegistryCollector(self._gauges))
 
     @classmethod
     def open(cls, settings: AppSettings) -> "Services":
@@ -94,6 +102,10 @@ class Services:
 
                 self._sampler = Sampler()
             return self._sampler
+
+    def _gauges(self) -> Gauges:
+        with self.database.read() as session:
+            return gauges.look(session)
 
     def close(self) -> None:
         """Close the connections."""

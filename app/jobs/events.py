@@ -35,16 +35,17 @@ async def follow(services: Services, job_id: str, *, after: int) -> AsyncIterato
 
     Each look at the database is a short session of its own: a stream that held one would starve everybody else.
     """
-    while not services.stopping.is_set():
-        ended, found = await run_sync(_news, services, job_id, after)
-        for event in found:
-            after = event.number
-            data = {"at": event.created_at.isoformat(), **event.data}
-            yield ServerSentEvent(event=event.kind.value, id=str(event.number), data=data)
-        if ended and len(found) < BATCH:
-            return
-        if len(found) < BATCH:
-            await anyio.sleep(services.settings.event_poll_seconds)
+    with services.meters.listeners.track_inprogress():
+        while not services.stopping.is_set():
+            ended, found = await run_sync(_news, services, job_id, after)
+            for event in found:
+                after = event.number
+                data = {"at": event.created_at.isoformat(), **event.data}
+                yield ServerSentEvent(event=event.kind.value, id=str(event.number), data=data)
+            if ended and len(found) < BATCH:
+                return
+            if len(found) < BATCH:
+                await anyio.sleep(services.settings.event_poll_seconds)
 
 
 def _news(services: Services, job_id: str, after: int) -> tuple[bool, list[JobEvent]]:

@@ -10,6 +10,7 @@ import os
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from tempfile import NamedTemporaryFile
 
@@ -59,6 +60,14 @@ class FileCache:
             filename=filename,
             read=lambda start, end: _read(path, make, start, end),
         )
+
+    def num_bytes(self) -> int:
+        """How much is kept, by whichever process."""
+        total = 0
+        for path in self._folder.glob("*/*"):
+            with suppress(FileNotFoundError):  # another process makes room
+                total += path.stat().st_size
+        return total
 
     def _check(self, path: Path) -> tuple[str, int] | None:
         """The digest and the size of what is kept there, if it is sound; it counts as used now."""
