@@ -30,6 +30,7 @@ from app.metrics import routes as metrics
 from app.metrics.meters import Metered
 from app.middleware.context import RequestContext
 from app.middleware.guard import Guard
+from app.middleware.headers import SecurityHeaders
 from app.middleware.limits import BodyLimit
 from app.middleware.tus import Tus
 from app.openapi import describe
@@ -112,6 +113,7 @@ def create_app(settings: AppSettings, *, services: Services | None = None) -> Fa
     app.add_middleware(Tus, prefix=resumable.router.prefix, version=resumable.VERSION)
     app.add_middleware(ProtocolErrors)
     app.add_middleware(HubDoor)
+    app.add_middleware(SecurityHeaders)
     _describe(app, parts.catalog, has_key=settings.key is not None)
     return app
 

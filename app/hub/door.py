@@ -67,5 +67,7 @@ def _translated(scope: Scope, start: Message, body: bytes) -> bytes:
             headers["X-Error-Code"] = "RepoNotFound"
     content = json.dumps({**said, "error": message}).encode()
     headers["Content-Length"] = str(len(content))
-    headers["X-Error-Message"] = " ".join(message.split()).encode("ascii", "replace").decode()[:MAX_HEADER]
+    # What was asked for is quoted in it: one line of letters, whatever that was, or no server would send it.
+    line = "".join(letter if letter.isprintable() else " " for letter in message)
+    headers["X-Error-Message"] = " ".join(line.split()).encode("ascii", "replace").decode()[:MAX_HEADER]
     return content

@@ -40,9 +40,7 @@ class RequestContext:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                headers = MutableHeaders(scope=message)
-                headers["X-Request-ID"] = known_as
-                headers["X-Content-Type-Options"] = "nosniff"
+                MutableHeaders(scope=message)["X-Request-ID"] = known_as
             await send(message)
 
         with structlog.contextvars.bound_contextvars(request_id=known_as):

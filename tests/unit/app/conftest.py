@@ -26,21 +26,6 @@ from tests.unit.app.catalog import CATALOG
 CLASSES = ("cat", "dog", "a,b")
 HELD = 3
 MAX_UPLOAD = 2_000_000
-#: What no path parameter may be taken in by.
-HOSTILE = (
-    "..%2f..%2fetc",
-    "%00",
-    "%2e%2e",
-    "..",
-    "a%20b",
-    "C:%5c",
-    "x%ff",
-    "'--",
-    "%252e%252e",
-    "x" * 5000,
-    "%23",
-    "%3f",
-)
 
 
 @pytest.fixture(scope="session")

@@ -14,7 +14,7 @@ from app.datasets.uploads import remove_stale, spool_folder
 from app.services import Services
 from registry.testing import FullDiskStore
 from tests.unit.app.catalog import RECIPE
-from tests.unit.app.conftest import HOSTILE, MAX_UPLOAD, pointers, problem, publish
+from tests.unit.app.conftest import MAX_UPLOAD, pointers, problem, publish
 
 
 def npz(**changes: Any) -> bytes:
@@ -223,10 +223,9 @@ def test_a_built_in_set_cannot_be_deleted(client: TestClient, services: Services
     problem(client.delete("/v1/datasets/digits?force=true"), 409)
 
 
-@pytest.mark.parametrize("name", ["nothere", *HOSTILE])
-def test_an_unknown_or_hostile_name_is_a_404(client: TestClient, name: str) -> None:
-    problem(client.get(f"/v1/datasets/{name}"), 404)
-    problem(client.delete(f"/v1/datasets/{name}"), 404)
+def test_an_unknown_name_is_a_404(client: TestClient) -> None:
+    problem(client.get("/v1/datasets/nothere"), 404)
+    problem(client.delete("/v1/datasets/nothere"), 404)
 
 
 def test_data_sets_are_paged_by_name(client: TestClient) -> None:

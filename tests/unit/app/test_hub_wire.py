@@ -14,7 +14,7 @@ from app.services import Services
 from app.settings import AppSettings
 from registry import aliases
 from registry.errors import StoreError
-from tests.unit.app.conftest import HOSTILE, Published, artifact_file, evaluate, memory_file, problem, publish
+from tests.unit.app.conftest import Published, artifact_file, evaluate, memory_file, problem, publish
 
 PARQUET = "ipc3/train-00000-of-00001.parquet"
 GENERATOR_ONLY = "ipc50/train-00000-of-00001.parquet"
@@ -232,20 +232,6 @@ def test_what_is_not_there_is_said_in_the_clients_words(
     refusal(response, 404, code)
     # With the commit a client remembers that the file is not there.
     assert response.headers.get("x-repo-commit") == (info(client)["sha"] if code == "EntryNotFound" else None)
-
-
-@pytest.mark.parametrize("bad", [bad for bad in HOSTILE if bad != ".."])  # which no client sends
-def test_hostile_names_lead_nowhere(client: TestClient, toy: Published, bad: str) -> None:
-    for path in (
-        f"datasets/distilled/{bad}/resolve/main/README.md",
-        f"datasets/{bad}/toy/resolve/main/README.md",
-        f"datasets/distilled/toy/resolve/{bad}/README.md",
-        f"datasets/distilled/toy/resolve/main/{bad}",
-        f"api/datasets/distilled/{bad}",
-        f"api/datasets/distilled/toy/tree/main/{bad}",
-        f"api/datasets/distilled/toy/revision/{bad}",
-    ):
-        problem(client.get(f"/hf/{path}"), 404)
 
 
 def test_repositories_are_listed_by_their_names(client: TestClient, services: Services, toy: Published) -> None:

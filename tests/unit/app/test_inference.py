@@ -22,7 +22,7 @@ from app.main import create_app
 from app.middleware.limits import JSON_BYTES
 from app.services import Services
 from app.settings import AppSettings
-from tests.unit.app.conftest import HELD, HOSTILE, Published, artifact_file, memory_file, publish
+from tests.unit.app.conftest import HELD, Published, artifact_file, memory_file, publish
 from tests.unit.app.test_generators import file as generator_file
 
 LENGTH = "Inference-Header-Content-Length"
@@ -329,8 +329,6 @@ def test_every_error_below_v2_has_the_protocols_form(client: TestClient, publish
         assert response.status_code == status, response.text
         assert error(response)
     assert client.get("/v1/nothing").headers["content-type"] == "application/problem+json"
-    for name in HOSTILE:
-        assert client.get(f"/v2/models/{name}").status_code in (200, 404, 307)
 
 
 def test_a_missing_file_is_no_model_that_is_ready(client: TestClient, published: Published, services: Services) -> None:

@@ -11,7 +11,7 @@ from registry import errors, jobs
 from registry.models import EventKind
 from registry.testing import MemoryQueue
 from tests.unit.app.catalog import RECIPE
-from tests.unit.app.conftest import HOSTILE, Published, pointers, problem
+from tests.unit.app.conftest import Published, pointers, problem
 
 
 def submit(client: TestClient, **changes: Any) -> dict[str, Any]:
@@ -277,12 +277,12 @@ def test_a_cancelled_job_can_be_retried_and_a_living_one_cannot(client: TestClie
     assert woken(services) == [job["id"], job["id"]]
 
 
-UNKNOWN = ["job_" + "0" * 32, *HOSTILE]
+UNKNOWN = ["job_" + "0" * 32, "nothere"]
 
 
 @pytest.mark.parametrize("name", UNKNOWN)
 @pytest.mark.parametrize("path", ["", "/events", "/metrics"])
-def test_an_unknown_or_hostile_job_id_is_a_404(client: TestClient, name: str, path: str) -> None:
+def test_an_unknown_job_id_is_a_404(client: TestClient, name: str, path: str) -> None:
     problem(client.get(f"/v1/jobs/{name}{path}"), 404)
 
 
