@@ -249,10 +249,7 @@ def answer(error: Exception) -> Response:
         return _framework(error)
     if isinstance(error, RequestValidationError):
         return _validation(error)
-    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
-        kind = FULL
-    else:
-        kind = next(KINDS[base] for base in type(error).__mro__ if base in KINDS)
+    kind = kind_of(error)
     if kind.status == HTTPStatus.INTERNAL_SERVER_ERROR:
         log.exception("request_failed", exc_info=error)
         detail = BROKEN_DETAIL
@@ -266,6 +263,18 @@ def answer(error: Exception) -> Response:
         errors=_fields(error, kind),
         headers=_headers(error, kind),
     )
+
+
+def kind_of(error: Exception) -> Kind:
+    """What a failure is to a client; one of the framework's own is known by its status."""
+    if isinstance(error, HTTPException):
+        status = error.status_code
+        return FRAMEWORK.get(status) or Kind(slug=f"http-{status}", title=HTTPStatus(status).phrase, status=status)
+    if isinstance(error, RequestValidationError):
+        return INVALID
+    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return FULL
+    return next(KINDS[base] for base in type(error).__mro__ if base in KINDS)
 
 
 def install(app: FastAPI) -> None:
@@ -291,8 +300,7 @@ def _headers(error: Exception, kind: Kind) -> Mapping[str, str]:
 
 
 def _framework(error: HTTPException) -> Response:
-    status = error.status_code
-    kind = FRAMEWORK.get(status) or Kind(slug=f"http-{status}", title=HTTPStatus(status).phrase, status=status)
+    kind, status = kind_of(error), error.status_code
     default = error.detail == HTTPStatus(status).phrase
     detail = SAID.get(status, error.detail) if default else error.detail
     return problem(kind=kind.slug, title=kind.title, status=status, detail=detail, headers=error.headers)

@@ -9,6 +9,7 @@ from fastapi import APIRouter, Response
 from pydantic import BaseModel, ConfigDict, Field
 
 from app.deps import Reading, Service
+from app.keys.scopes import NO_KEY, READ
 from app.paging import PageRead
 from app.problems import responses
 from app.services import Services
@@ -60,13 +61,17 @@ class WorkerRead(BaseModel):
     in_hand: list[str] = Field(description="the jobs and evaluations it is working on")
 
 
-@router.get("/healthz")
+@router.get("/healthz", dependencies=[NO_KEY])
 def healthz() -> Alive:
     """The process answers. Says nothing about the parts it depends on."""
     return Alive()
 
 
-@router.get("/readyz", responses={503: {"model": Readiness, "description": "a part is not ready; it is named"}})
+@router.get(
+    "/readyz",
+    dependencies=[NO_KEY],
+    responses={503: {"model": Readiness, "description": "a part is not ready; it is named"}},
+)
 def readyz(service: Service, response: Response) -> Readiness:
     """Database, broker, store and workers, each named with its state."""
     checks = {
@@ -81,7 +86,7 @@ def readyz(service: Service, response: Response) -> Readiness:
     return Readiness(ready=ready, checks=checks)
 
 
-@router.get("/v1/workers", responses=responses(503))
+@router.get("/v1/workers", dependencies=[READ], responses=responses(503))
 def list_workers(session: Reading) -> PageRead[WorkerRead]:
     """The live workers: device, last sign of life, and what each has in hand."""
     items = [

@@ -26,6 +26,7 @@ from app.inference.answers import ProtocolErrors
 from app.jobs import methods
 from app.jobs import routes as jobs
 from app.jobs import webhooks as job_webhooks
+from app.keys.scopes import check_declared
 from app.metrics import routes as metrics
 from app.metrics.meters import Metered
 from app.middleware.context import RequestContext
@@ -97,11 +98,13 @@ def create_app(settings: AppSettings, *, services: Services | None = None) -> Fa
         lifespan=lifespan,
         docs_url=None,  # FastAPI's own pages load their scripts from elsewhere; ours is in `app.gallery.documentation`
         redoc_url=None,
+        openapi_url=None,  # a route of ours, which says what scope it needs
         redirect_slashes=False,
         dependencies=[Depends(known_query)],
     )
     app.state.services = parts
     for router in ROUTERS:
+        check_declared(router)
         app.include_router(router)
     errors.install(app)
     # The last one added is the outermost: every answer, also a refusal, has an id and stands in the log.

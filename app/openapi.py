@@ -40,9 +40,11 @@ def describe(app: FastAPI, catalog: Catalog, *, has_key: bool) -> dict[str, Any]
         "required": True,
         "content": {"application/json": {"schema": _later_evaluation(catalog), "example": {"networks": ["resnet18"]}}},
     }
-    if has_key:
-        document["components"]["securitySchemes"] = {"key": {"type": "http", "scheme": "bearer"}}
-        document["security"] = [{"key": []}]
+    if not has_key:
+        # Whether it needs one is decided by the registry at any time; a document is made once.
+        for path in document["paths"].values():
+            for operation in path.values():
+                operation["security"] = [{}, *operation.get("security", [])]
     return document
 
 

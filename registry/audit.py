@@ -17,10 +17,14 @@ MAX_TARGET = 255
 
 @dataclass(frozen=True, kw_only=True)
 class Who:
-    """Who asks, and in which request. key_id: None for the root key, and where there are no keys."""
+    """Who asks, for what, in which request. key_id: None for the root key, and where there are no keys.
+
+    action: such as `job.submit`.
+    """
 
     key_id: str | None
     name: str
+    action: str = ""
     request_id: str = ""
 
 
@@ -31,18 +35,17 @@ NOBODY = Who(key_id=None, name="nobody")
 def note(
     session: Session,
     who: Who,
-    action: str,
     target: str,
     *,
     outcome: Outcome = Outcome.DONE,
     reason: str | None = None,
 ) -> None:
-    """Write a line. action: such as `job.submit`. target: the id or name of what it was done to."""
+    """Write a line. target: the id or name of what it was done to. reason: of a refusal, its kind of problem."""
     line = AuditEvent(
         id=new_id("audit"),
         key_id=who.key_id,
         key_name=who.name,
-        action=action,
+        action=who.action,
         target=target[:MAX_TARGET],
         outcome=outcome,
         reason=reason,

@@ -7,14 +7,18 @@ from fastapi import APIRouter, Query
 from app.admin.schemas import SweepRead
 from app.deps import Service
 from app.freeing import free
+from app.keys.caller import Record
+from app.keys.scopes import administers
 from app.problems import responses
+from registry import audit
 
 router = APIRouter(prefix="/v1/admin", tags=["operations"])
 
 
-@router.post("/sweep", responses=responses(422, 503))
+@router.post("/sweep", dependencies=[administers("store.sweep")], responses=responses(422, 503))
 def sweep(
     service: Service,
+    who: Record,
     dry_run: Annotated[bool, Query(description="only tell what would be freed; change nothing")] = True,
     grace_seconds: Annotated[
         float | None,
@@ -36,5 +40,9 @@ def sweep(
     default.
     """
     grace = service.settings.grace_hours * 3600 if grace_seconds is None else grace_seconds
+    if not dry_run:
+        # Before it: a sweep is many transactions, and what is gone must have a line even if it dies halfway.
+        with service.writing() as session:
+            audit.note(session, who, "resources" if resources else "")
     found = free(service, grace_seconds=grace, dry_run=dry_run, resources=resources)
     return SweepRead.of(found, dry_run=dry_run, grace_seconds=grace)

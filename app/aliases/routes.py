@@ -8,9 +8,10 @@ from app.aliases.schemas import AliasPut, AliasRead, MoveRead
 from app.deps import AliasName, Reading, Service
 from app.errors import InvalidRequest, PreconditionFailed
 from app.keys.caller import Record
+from app.keys.scopes import READ, submits
 from app.paging import Cursor, Limit, PageRead, link_next
 from app.problems import responses
-from registry import aliases
+from registry import aliases, audit
 from registry.ids import ID_PATTERN
 from registry.models import Alias
 
@@ -26,6 +27,7 @@ IfNoneMatch = Annotated[
 
 @router.put(
     "",
+    dependencies=[submits("alias.put")],
     response_model=AliasRead,
     responses={201: {"model": AliasRead, "description": "the name is new"}, **responses(404, 412, 413, 422, 503)},
 )
@@ -53,11 +55,12 @@ def put_alias(
 
     with service.writing() as session:
         alias = aliases.put(session, name, artifact=body.artifact_id, check=check, who=who)
+        audit.note(session, who, name)
     response.headers["ETag"] = _etag(alias.artifact_id)
     return alias
 
 
-@router.get("", response_model=AliasRead, responses=responses(404, 422))
+@router.get("", dependencies=[READ], response_model=AliasRead, responses=responses(404, 422))
 def get_alias(name: AliasName, session: Reading, response: Response) -> Alias:
     """Where a name points. Its ETag changes when it is moved."""
     alias = aliases.get(session, name)
@@ -65,7 +68,7 @@ def get_alias(name: AliasName, session: Reading, response: Response) -> Alias:
     return alias
 
 
-@router.get("/history", responses=responses(404, 422))
+@router.get("/history", dependencies=[READ], responses=responses(404, 422))
 def list_moves(
     name: AliasName,
     request: Request,
@@ -80,7 +83,7 @@ def list_moves(
     return PageRead(items=[MoveRead.model_validate(move) for move in page.items], next_cursor=page.next_cursor)
 
 
-@router.delete("", status_code=204, responses=responses(404, 412, 422, 503))
+@router.delete("", status_code=204, dependencies=[submits("alias.delete")], responses=responses(404, 412, 422, 503))
 def delete_alias(
     name: AliasName,
     service: Service,
@@ -95,6 +98,7 @@ def delete_alias(
             check=lambda before: _check(name, before, if_match=if_match, if_none_match=None),
             who=who,
         )
+        audit.note(session, who, name)
 
 
 def _etag(artifact_id: str) -> str:

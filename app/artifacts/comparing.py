@@ -21,11 +21,12 @@ from app.artifacts.intervals import difference
 from app.artifacts.manifest import manifest
 from app.artifacts.schemas import Manifest
 from app.deps import ArtifactName, Reading
+from app.keys.scopes import READ
 from app.problems import pointer, responses
 from registry import aliases, artifacts, evaluations
 from registry.models import Evaluation, State
 
-router = APIRouter(prefix="/v1/artifacts/{artifact}/compare", tags=["artifacts"])
+router = APIRouter(prefix="/v1/artifacts/{artifact}/compare", tags=["artifacts"], dependencies=[READ])
 
 Json = dict[str, Any]
 OtherName = Annotated[

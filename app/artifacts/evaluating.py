@@ -9,20 +9,21 @@ from app.datasets.known import facts
 from app.deps import ArtifactName, Reading, Service
 from app.errors import InvalidRequest
 from app.keys.caller import Record
+from app.keys.scopes import READ, submits
 from app.paging import PageRead
 from app.problems import responses
 from app.services import Catalog
 from app.wake import wake_evaluations
 from distilled.errors import RecipeError
 from distilled.recipe import expand_evaluation
-from registry import artifacts, evaluations
+from registry import artifacts, audit, evaluations
 from registry.errors import Conflict
 from registry.models import ENDED, Artifact, State
 
 router = APIRouter(prefix="/v1/artifacts/{artifact}/evaluations", tags=["artifacts"])
 
 
-@router.get("", responses=responses(404, 422))
+@router.get("", dependencies=[READ], responses=responses(404, 422))
 def list_evaluations(artifact: ArtifactName, session: Reading) -> PageRead[EvaluationRead]:
     """All of an artifact's evaluations, in the order in which they were asked for; on one page."""
     found = artifacts.get(session, artifact)
@@ -33,6 +34,7 @@ def list_evaluations(artifact: ArtifactName, session: Reading) -> PageRead[Evalu
 @router.post(
     "",
     status_code=202,
+    dependencies=[submits("artifact.evaluate")],
     responses={
         202: {"description": "those asked for, at least one of which is queued or running"},
         200: {"model": PageRead[EvaluationRead], "description": "those asked for, which have all been made before"},
@@ -67,6 +69,7 @@ def evaluate_artifact(
             request_id=who.request_id,
             key_id=who.key_id,
         )
+        audit.note(session, who, found.id)
         items = [EvaluationRead.model_validate(row) for row in rows]
         unwoken = [row.id for row in rows if row.state is State.QUEUED and row.woken_at is None]
     background.add_task(wake_evaluations, service, unwoken)

@@ -8,9 +8,11 @@ from app.artifacts.content import Content, respond
 from app.artifacts.manifest import manifest
 from app.artifacts.schemas import ArtifactRead, Manifest
 from app.deps import ArtifactName, DatasetQuery, MethodQuery, Reading, Service
+from app.keys.caller import Record
+from app.keys.scopes import READ, submits
 from app.paging import Cursor, Limit, PageRead, link_next
 from app.problems import responses
-from registry import aliases, artifacts, evaluations
+from registry import aliases, artifacts, audit, evaluations
 from registry.artifacts import Sort
 from registry.ids import is_id
 
@@ -25,7 +27,7 @@ CONTENT = {
 }
 
 
-@router.get("", responses=responses(422))
+@router.get("", dependencies=[READ], responses=responses(422))
 def list_artifacts(  # noqa: PLR0917 -- a filter each; FastAPI passes them by name
     request: Request,
     response: Response,
@@ -73,7 +75,7 @@ def list_artifacts(  # noqa: PLR0917 -- a filter each; FastAPI passes them by na
     return PageRead(items=[ArtifactRead.model_validate(item) for item in page.items], next_cursor=page.next_cursor)
 
 
-@router.get("/{artifact}", responses=responses(404, 422))
+@router.get("/{artifact}", dependencies=[READ], responses=responses(404, 422))
 def get_artifact(artifact: ArtifactName, session: Reading) -> Manifest:
     """The manifest: what it is, how it was made, and how well it does."""
     found = artifacts.get(session, artifact)
@@ -81,8 +83,8 @@ def get_artifact(artifact: ArtifactName, session: Reading) -> Manifest:
     return manifest(found, evaluations=evaluations.of_artifact(session, found.id), aliases=names)
 
 
-@router.head("/{artifact}/content", response_class=Response, responses=CONTENT)
-@router.get("/{artifact}/content", response_class=Response, responses=CONTENT)
+@router.head("/{artifact}/content", dependencies=[READ], response_class=Response, responses=CONTENT)
+@router.get("/{artifact}/content", dependencies=[READ], response_class=Response, responses=CONTENT)
 def get_content(artifact: ArtifactName, request: Request, session: Reading, service: Service) -> Response:
     """The stored safetensors file, byte for byte. Its sha256 is its ETag, so a broken download can be continued."""
     found = artifacts.get(session, artifact)
@@ -91,17 +93,25 @@ def get_content(artifact: ArtifactName, request: Request, session: Reading, serv
     return respond(request, content)
 
 
-@router.delete("/{artifact}", status_code=204, responses=responses(404, 409, 422, 503))
-def delete_artifact(artifact: ArtifactName, service: Service) -> None:
+@router.delete(
+    "/{artifact}",
+    status_code=204,
+    dependencies=[submits("artifact.delete")],
+    responses=responses(404, 409, 422, 503),
+)
+def delete_artifact(artifact: ArtifactName, service: Service, who: Record) -> None:
     """Hide an artifact. It can be restored until the sweep. Refused while an alias names it."""
     with service.writing() as session:
-        artifacts.delete(session, artifacts.get(session, artifact).id)
+        deleted = artifacts.delete(session, artifacts.get(session, artifact).id)
+        audit.note(session, who, deleted.id)
 
 
-@router.post("/{artifact}/restore", responses=responses(404, 422, 503))
-def restore_artifact(artifact: ArtifactName, service: Service) -> ArtifactRead:
+@router.post("/{artifact}/restore", dependencies=[submits("artifact.restore")], responses=responses(404, 422, 503))
+def restore_artifact(artifact: ArtifactName, service: Service, who: Record) -> ArtifactRead:
     """Take back a deletion. One that was never deleted stays as it is; after the sweep there is nothing left: 404."""
     with service.writing() as session:
         if not is_id(artifact, kind="artifact"):  # only a living one has an alias
             artifact = artifacts.get(session, artifact).id
-        return ArtifactRead.model_validate(artifacts.restore(session, artifact))
+        restored = artifacts.restore(session, artifact)
+        audit.note(session, who, restored.id)
+        return ArtifactRead.model_validate(restored)

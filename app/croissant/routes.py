@@ -9,6 +9,7 @@ from fastapi import APIRouter, Request, Response
 from app.artifacts.content import Content, respond
 from app.croissant.describe import Json, croissant
 from app.deps import ArtifactName, Reading, Service
+from app.keys.scopes import READ
 from app.problems import responses
 from app.samples.choosing import MAX_IMAGES
 from app.samples.drawing import held
@@ -25,7 +26,7 @@ DOCUMENT: dict[int | str, dict[str, Any]] = {
     **responses(404, 416, 422),
 }
 
-router = APIRouter(prefix="/v1/artifacts/{artifact}", tags=["artifacts"])
+router = APIRouter(prefix="/v1/artifacts/{artifact}", tags=["artifacts"], dependencies=[READ])
 
 
 @router.head("/croissant", response_class=Response, responses=DOCUMENT)

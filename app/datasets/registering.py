@@ -17,7 +17,7 @@ from app.services import Services
 from distilled import npz
 from distilled.errors import Problem, UploadError
 from distilled.kinds import HEAD_BYTES, WANTED, Kind, kind_of
-from registry import datasets, errors
+from registry import audit, datasets, errors
 from registry import uploads as uploading
 from registry.audit import Who
 from registry.models import Dataset
@@ -92,6 +92,7 @@ def _from_arrays(services: Services, sent: SentFile, who: Who) -> Dataset:
             report=report.to_json(),
             key_id=who.key_id,
         )
+        audit.note(session, who, dataset.name)
         if not services.store.exists(blob):
             services.store.put_file(sent.path)  # a sweep took the same bytes of a deleted data set (registry.blobs)
         return dataset
@@ -108,4 +109,5 @@ def _waiting(services: Services, sent: SentName, kind: Kind, who: Who) -> Regist
             request_id=who.request_id,
             key_id=who.key_id,
         )
+        audit.note(session, who, dataset.name)
     return Registered(dataset=dataset, validation_id=validation_id)

@@ -14,8 +14,9 @@ from app.datasets.uploads import Writer, drop
 from app.deps import Reading, Service
 from app.errors import BodyTooLarge, InvalidRequest, UnsupportedMediaType, UnsupportedTusVersion
 from app.keys.caller import Record
+from app.keys.scopes import READ, submits
 from app.problems import responses
-from registry import uploads
+from registry import audit, uploads
 from registry.models import Upload
 
 VERSION = "1.0.0"
@@ -35,8 +36,8 @@ UploadId = Annotated[str, Path(pattern=r"^up_[0-9a-f]{32}$", description="the up
 Bytes = Annotated[int, Header(ge=0, le=2**63 - 1)]
 
 
-@router.options("", status_code=204)
-@router.options("/{upload_id}", status_code=204, include_in_schema=False)
+@router.options("", status_code=204, dependencies=[READ])
+@router.options("/{upload_id}", status_code=204, dependencies=[READ], include_in_schema=False)
 def tell_what_is_spoken(response: Response, service: Service) -> None:
     """Which version and extensions of tus are spoken here, and how large an upload may be."""
     response.headers["Tus-Version"] = VERSION
@@ -44,7 +45,9 @@ def tell_what_is_spoken(response: Response, service: Service) -> None:
     response.headers["Tus-Max-Size"] = str(service.settings.max_upload_bytes)
 
 
-@router.post("", status_code=201, dependencies=TUS, responses=responses(412, 413, 422, 429, 503))
+@router.post(
+    "", status_code=201, dependencies=[submits("upload.begin"), *TUS], responses=responses(412, 413, 422, 429, 503)
+)
 def begin_upload(
     response: Response,
     service: Service,
@@ -66,11 +69,12 @@ def begin_upload(
             most=settings.max_open_uploads,
             key_id=who.key_id,
         )
+        audit.note(session, who, upload.id)
     response.headers["Location"] = f"/v1/uploads/{upload.id}"
     _tell(response, upload)
 
 
-@router.head("/{upload_id}", dependencies=TUS, responses=responses(404, 412, 422))
+@router.head("/{upload_id}", dependencies=[READ, *TUS], responses=responses(404, 412, 422))
 def upload_offset(upload_id: UploadId, response: Response, session: Reading) -> None:
     """How much of an upload has arrived."""
     upload = uploads.get(session, upload_id)
@@ -84,17 +88,17 @@ def upload_offset(upload_id: UploadId, response: Response, session: Reading) -> 
 @router.patch(
     "/{upload_id}",
     status_code=204,
-    dependencies=TUS,
+    dependencies=[submits("upload.complete"), *TUS],
     responses=responses(404, 409, 412, 413, 415, 422, 503, 507),
     openapi_extra={"requestBody": {"required": True, "content": {PIECE: {"schema": {"type": "string"}}}}},
 )
 async def continue_upload(
-    upload_id: UploadId, request: Request, response: Response, service: Service, upload_offset: Bytes
+    upload_id: UploadId, request: Request, response: Response, service: Service, who: Record, upload_offset: Bytes
 ) -> None:
     """Send bytes from where the upload stands. What arrived before a connection broke is kept."""
     if request.headers.get("content-type", "").partition(";")[0].strip().lower() != PIECE:
         raise UnsupportedMediaType
-    writer = await run_sync(lambda: Writer(service, upload_id, offset=upload_offset))
+    writer = await run_sync(lambda: Writer(service, upload_id, offset=upload_offset, who=who))
     announced = request.headers.get("content-length", "")
     if announced.isdecimal() and int(announced[:20]) > writer.room:
         raise BodyTooLarge(f"the upload lacks {writer.room} bytes, and more were sent; send those")
@@ -112,13 +116,18 @@ async def continue_upload(
     _tell(response, writer.upload)
 
 
-@router.delete("/{upload_id}", status_code=204, dependencies=TUS, responses=responses(404, 409, 412, 422, 503))
-def end_upload(upload_id: UploadId, service: Service) -> None:
+@router.delete(
+    "/{upload_id}",
+    status_code=204,
+    dependencies=[submits("upload.delete"), *TUS],
+    responses=responses(404, 409, 412, 422, 503),
+)
+def end_upload(upload_id: UploadId, service: Service, who: Record) -> None:
     """Throw an upload away. Refused while a worker is to look at it."""
     with service.database.read() as session:
         uploads.get(session, upload_id)
         uploads.check_free(session, upload_id)
-    drop(service, upload_id)
+    drop(service, upload_id, who=who)
 
 
 def filename_of(told: str) -> str:

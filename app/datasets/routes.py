@@ -9,11 +9,13 @@ from app.datasets.known import built_in
 from app.datasets.receiving import LONGEST_LICENCE, Received, SentFile, SentName
 from app.datasets.schemas import DatasetRead
 from app.deps import DatasetName, Reading, Service
-from app.keys.caller import Record
+from app.keys.caller import Asking, Record
+from app.keys.scopes import READ, submits
 from app.paging import Cursor, Limit, PageRead, link_next
 from app.problems import responses
 from app.wake import wake_validation
-from registry import datasets, errors
+from registry import audit, datasets, errors
+from registry.scopes import Scope
 
 router = APIRouter(prefix="/v1/datasets", tags=["datasets"])
 
@@ -40,7 +42,7 @@ CONTENT = {
 BODY = {"requestBody": {"required": True, "content": CONTENT}}
 
 
-@router.get("", responses=responses(422))
+@router.get("", dependencies=[READ], responses=responses(422))
 def list_datasets(
     request: Request, response: Response, session: Reading, service: Service, limit: Limit = 50, cursor: Cursor = None
 ) -> PageRead[DatasetRead]:
@@ -50,13 +52,19 @@ def list_datasets(
     return PageRead(items=items, next_cursor=following)
 
 
-@router.get("/{name}", responses=responses(404, 422))
+@router.get("/{name}", dependencies=[READ], responses=responses(404, 422))
 def get_dataset(name: DatasetName, session: Reading, service: Service) -> DatasetRead:
     """One data set, by its name in any case."""
     return listing.one(service, session, name)
 
 
-@router.post("", status_code=201, responses=responses(404, 409, 413, 422, 503, 507), openapi_extra=BODY)
+@router.post(
+    "",
+    status_code=201,
+    dependencies=[submits("dataset.register")],
+    responses=responses(404, 409, 413, 422, 503, 507),
+    openapi_extra=BODY,
+)
 def upload_dataset(
     sent: Received, response: Response, service: Service, who: Record, background: BackgroundTasks
 ) -> DatasetRead:
@@ -75,14 +83,21 @@ def upload_dataset(
     return listing.show_registered(service, made.dataset, progress=0.0)
 
 
-@router.delete("/{name}", status_code=204, responses=responses(404, 409, 422, 503))
+@router.delete(
+    "/{name}", status_code=204, dependencies=[submits("dataset.delete")], responses=responses(404, 409, 422, 503)
+)
 def delete_dataset(
     name: DatasetName,
     service: Service,
-    force: Annotated[bool, Query(description="even while jobs or artifacts name it")] = False,
+    asking: Asking,
+    who: Record,
+    force: Annotated[bool, Query(description="even while jobs or artifacts name it; needs the scope `admin`")] = False,
 ) -> None:
     """Forget an uploaded data set. Refused while a living job or an artifact names it, unless forced."""
+    if force:
+        asking.check(Scope.ADMIN)
     if built_in(service.catalog, name) is not None:
         raise errors.InUse(f"{name!r} is built in and cannot be deleted")
     with service.writing() as session:
         datasets.delete(session, name, force=force)
+        audit.note(session, who, name)

@@ -7,7 +7,7 @@ import time
 from pathlib import Path
 
 from app.services import Services
-from registry import errors, uploads
+from registry import audit, errors, uploads
 from registry.audit import Who
 from registry.models import Upload, UploadPart
 
@@ -21,11 +21,12 @@ PART_BYTES = 4 * 1024**2
 class Writer:
     """Puts bytes after those that an upload has, from `offset` on. For one request, in one thread at a time.
 
+    who: whose request it is, to be noted with the last byte; None: nobody's.
     Raises NotFound, and OffsetMoved where the upload stands elsewhere, now or when a piece is recorded.
     """
 
-    def __init__(self, services: Services, upload_id: str, *, offset: int) -> None:
-        self._services = services
+    def __init__(self, services: Services, upload_id: str, *, offset: int, who: Who | None = None) -> None:
+        self._services, self._who = services, who
         with services.database.read() as session:
             self.upload = uploads.get(session, upload_id)
             uploads.check_free(session, upload_id)
@@ -71,6 +72,8 @@ class Writer:
             with services.writing() as session:
                 hours = services.settings.upload_hours
                 self.upload = uploads.append(session, upload.id, offset=upload.offset, part=part, hours=hours)
+                if self._who is not None and self.upload.offset == self.upload.length:
+                    audit.note(session, self._who, upload.id)
         except errors.RegistryError:
             services.store.delete_named(key)
             raise
@@ -108,11 +111,13 @@ def head(services: Services, upload: Upload, num_bytes: int) -> bytes:
     return services.store.get_named(first[0].key)[:num_bytes] if first else b""
 
 
-def drop(services: Services, upload_id: str) -> None:
-    """Remove an upload: its pieces first, and then the row that knows of them."""
+def drop(services: Services, upload_id: str, *, who: Who | None = None) -> None:
+    """Remove an upload: its pieces first, and then the row that knows of them. who: asked for it."""
     uploads.remove_pieces(services.store, upload_id)
     with services.writing() as session:
         uploads.forget(session, upload_id)
+        if who is not None:
+            audit.note(session, who, upload_id)
 
 
 def sweep(services: Services) -> list[str]:

@@ -12,10 +12,11 @@ from fastapi import APIRouter, Request, Response
 from fastapi.responses import HTMLResponse
 
 from app.artifacts.content import Content, respond
+from app.keys.scopes import READ
 from app.middleware.headers import page_policy
 from registry import errors
 
-router = APIRouter(prefix="/docs", include_in_schema=False)
+router = APIRouter(prefix="/docs", include_in_schema=False, dependencies=[READ])
 
 #: Starts it; a file of its own, because no script in a page runs. `validatorUrl`: the page would otherwise send the
 #: document's address to a validator on the internet.

@@ -3,16 +3,17 @@
 from base64 import b64encode
 from hashlib import sha256
 
-from fastapi import APIRouter
-from fastapi.responses import HTMLResponse
+from fastapi import APIRouter, Request
+from fastapi.responses import HTMLResponse, JSONResponse
 
 from app.deps import Reading
 from app.errors import BROKEN_DETAIL, KINDS
 from app.gallery.pages import STYLE, front_page, problem_page
+from app.keys.scopes import READ
 from app.middleware.headers import page_policy
 from registry import artifacts, errors
 
-router = APIRouter(include_in_schema=False)
+router = APIRouter(include_in_schema=False, dependencies=[READ])
 
 SHOWN = 50
 #: Nothing but our own pictures and the one style of the pages: no script can run here, whatever a class is called.
@@ -25,6 +26,12 @@ def index(session: Reading) -> HTMLResponse:
     page = artifacts.find(session, limit=SHOWN)
     content = front_page(page.items, more=page.next_cursor is not None)
     return HTMLResponse(content, headers={"Content-Security-Policy": POLICY})
+
+
+@router.get("/openapi.json", response_class=JSONResponse)
+def describe(request: Request) -> JSONResponse:
+    """The API, for programs."""
+    return JSONResponse(request.app.openapi())
 
 
 @router.get("/problems/{slug}", response_class=HTMLResponse)

@@ -15,13 +15,14 @@ from app.hub import files
 from app.hub.door import PREFIX
 from app.hub.metadata import searched_tags
 from app.hub.repositories import MAIN, NAMESPACE, Repository, at
+from app.keys.scopes import READ
 from app.paging import MAX_LIMIT, Cursor, link_next
 from app.services import Services
 from distilled import continuing
 from registry import aliases, artifacts
 from registry.models import Artifact
 
-router = APIRouter(prefix=PREFIX, include_in_schema=False)
+router = APIRouter(prefix=PREFIX, include_in_schema=False, dependencies=[READ])
 
 API = "/api/datasets/{namespace}/{name}"
 FILE = "/datasets/{namespace}/{name}/resolve/{revision}/{path:path}"

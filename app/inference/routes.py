@@ -24,6 +24,7 @@ from app.inference.schemas import (
     ServerMetadata,
 )
 from app.inference.wire import HEADER_LENGTH, inflated, read_request
+from app.keys.scopes import NO_KEY, READ
 from app.paging import MAX_LIMIT
 from distilled import __version__
 from registry import artifacts, errors
@@ -66,19 +67,19 @@ HeaderLength = Annotated[str | None, Header(alias=HEADER_LENGTH, description="by
 Encoding = Annotated[str, Header(alias="Content-Encoding", description="gzip or deflate, where the body is")]
 
 
-@router.get("")
+@router.get("", dependencies=[READ])
 def server_metadata() -> ServerMetadata:
     """Name, version and extensions of the server."""
     return ServerMetadata(name="distilled", version=__version__, extensions=EXTENSIONS)
 
 
-@router.get("/health/live")
+@router.get("/health/live", dependencies=[NO_KEY])
 def server_live() -> Live:
     """The process answers."""
     return Live()
 
 
-@router.get("/health/ready")
+@router.get("/health/ready", dependencies=[NO_KEY])
 def server_ready(service: Service) -> Ready:
     """Images can be drawn: the registry and the store work. Workers are not asked, since drawing needs none."""
     if not service.database.is_at_head():
@@ -87,14 +88,14 @@ def server_ready(service: Service) -> Ready:
     return Ready()
 
 
-@router.post("/repository/index")
+@router.post("/repository/index", dependencies=[READ])
 def repository_index(session: Reading, body: Annotated[IndexRequest | None, Body()] = None) -> list[IndexItem]:
     """Every artifact as a model, the newest first. An alias is a name for one of them, and not listed."""
     return [IndexItem(name=found.id, version=found.digest) for found in _all(session)]
 
 
-@router.get("/models/{artifact}")
-@router.get("/models/{artifact}/versions/{version}")
+@router.get("/models/{artifact}", dependencies=[READ])
+@router.get("/models/{artifact}/versions/{version}", dependencies=[READ])
 def model_metadata(
     artifact: ArtifactName, session: Reading, service: Service, version: Version | None = None
 ) -> ModelMetadata:
@@ -102,8 +103,8 @@ def model_metadata(
     return metadata(service, _model(session, artifact, version), name=artifact)
 
 
-@router.get("/models/{artifact}/ready")
-@router.get("/models/{artifact}/versions/{version}/ready")
+@router.get("/models/{artifact}/ready", dependencies=[READ])
+@router.get("/models/{artifact}/versions/{version}/ready", dependencies=[READ])
 def model_ready(
     artifact: ArtifactName, session: Reading, service: Service, version: Version | None = None
 ) -> ModelReady:
@@ -114,9 +115,15 @@ def model_ready(
     return ModelReady(name=artifact)
 
 
-@router.post("/models/{artifact}/infer", response_class=Response, responses=ANSWER, openapi_extra=REQUEST)
 @router.post(
-    "/models/{artifact}/versions/{version}/infer", response_class=Response, responses=ANSWER, openapi_extra=REQUEST
+    "/models/{artifact}/infer", dependencies=[READ], response_class=Response, responses=ANSWER, openapi_extra=REQUEST
+)
+@router.post(
+    "/models/{artifact}/versions/{version}/infer",
+    dependencies=[READ],
+    response_class=Response,
+    responses=ANSWER,
+    openapi_extra=REQUEST,
 )
 def model_infer(
     artifact: ArtifactName,

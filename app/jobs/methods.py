@@ -7,10 +7,11 @@ from fastapi import APIRouter
 from pydantic import BaseModel, Field
 
 from app.deps import Service
+from app.keys.scopes import READ
 from app.paging import PageRead
 from app.services import Catalog
 
-router = APIRouter(prefix="/v1/methods", tags=["methods"])
+router = APIRouter(prefix="/v1/methods", tags=["methods"], dependencies=[READ])
 
 Schema = dict[str, Any]
 

@@ -15,10 +15,11 @@ from app.jobs.planning import foresee, plan
 from app.jobs.schemas import DryRun, JobRead, MetricRead
 from app.jobs.submitting import Ask, IdempotencyKey, shown, submit
 from app.keys.caller import Record
+from app.keys.scopes import READ, submits
 from app.paging import Cursor, Limit, PageRead, link_next
 from app.problems import responses
 from app.wake import wake_job
-from registry import jobs
+from registry import audit, jobs
 from registry.models import EventKind, State
 
 router = APIRouter(prefix="/v1/jobs", tags=["jobs"])
@@ -29,6 +30,7 @@ SERIES = (EventKind.PROGRESS, EventKind.METRICS)
 @router.post(
     "",
     status_code=202,
+    dependencies=[submits("job.submit")],
     response_model=JobRead | DryRun,
     responses={
         202: {"model": JobRead, "description": "queued; Location names the job"},
@@ -61,7 +63,7 @@ def submit_job(
     return JSONResponse(answer.body, status_code=answer.status, headers=answer.headers, background=background)
 
 
-@router.get("", responses=responses(422))
+@router.get("", dependencies=[READ], responses=responses(422))
 def list_jobs(
     request: Request,
     response: Response,
@@ -78,13 +80,13 @@ def list_jobs(
     return PageRead(items=[shown(session, job) for job in page.items], next_cursor=page.next_cursor)
 
 
-@router.get("/{job_id}", responses=responses(404, 422))
+@router.get("/{job_id}", dependencies=[READ], responses=responses(404, 422))
 def get_job(job_id: JobId, session: Reading) -> JobRead:
     """One job."""
     return shown(session, jobs.get(session, job_id))
 
 
-@router.get("/{job_id}/events", response_class=EventSourceResponse, responses=responses(404, 422))
+@router.get("/{job_id}/events", dependencies=[READ], response_class=EventSourceResponse, responses=responses(404, 422))
 async def stream_events(
     job_id: events.ExistingJob, service: Service, last_event_id: events.LastEventId = 0
 ) -> AsyncIterator[ServerSentEvent]:
@@ -96,7 +98,7 @@ async def stream_events(
         yield event
 
 
-@router.get("/{job_id}/metrics", responses=responses(404, 422))
+@router.get("/{job_id}/metrics", dependencies=[READ], responses=responses(404, 422))
 def get_metrics(
     request: Request,
     response: Response,
@@ -113,22 +115,28 @@ def get_metrics(
     return PageRead(items=[MetricRead.model_validate(event) for event in found], next_cursor=following)
 
 
-@router.post("/{job_id}/cancel", responses=responses(404, 409, 422))
-def cancel_job(job_id: JobId, service: Service) -> JobRead:
+@router.post("/{job_id}/cancel", dependencies=[submits("job.cancel")], responses=responses(404, 409, 422))
+def cancel_job(job_id: JobId, service: Service, who: Record) -> JobRead:
     """Call a job off. A queued one ends at once, a running one within seconds. Twice is the same as once."""
     with service.writing() as session:
-        return shown(session, jobs.cancel(session, job_id))
+        job = jobs.cancel(session, job_id)
+        audit.note(session, who, job_id)
+        return shown(session, job)
 
 
-@router.post("/{job_id}/retry", status_code=202, responses=responses(404, 409, 422))
+@router.post(
+    "/{job_id}/retry", status_code=202, dependencies=[submits("job.retry")], responses=responses(404, 409, 422)
+)
 def retry_job(
     job_id: JobId,
     service: Service,
+    who: Record,
     background: BackgroundTasks,
     fresh: Annotated[bool, Query(description="start anew rather than from the last snapshot")] = False,
 ) -> JobRead:
     """Queue a failed or cancelled job again; it goes on from its last snapshot unless `fresh`."""
     with service.writing() as session:
         job = shown(session, jobs.retry(session, job_id, fresh=fresh))
+        audit.note(session, who, job_id)
     background.add_task(wake_job, service, job.id)
     return job

@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session
 from app.jobs.planning import Plan
 from app.jobs.schemas import JobRead
 from distilled.manifest import digest_json
-from registry import idempotency, jobs, webhooks
+from registry import audit, idempotency, jobs, webhooks
 from registry.audit import Who
 from registry.models import Job
 
@@ -86,6 +86,8 @@ def _submitted(session: Session, ask: Ask) -> Answer:
     url = ask.plan.recipe["webhook"]
     if found is not None and url:
         webhooks.subscribe(session, found, url=url)  # whoever is given another's job is told of its end all the same
+    if found is None or url:
+        audit.note(session, ask.who, job.id)
     return Answer(
         status=202 if found is None else 200,
         headers={"Location": f"/v1/jobs/{job.id}"},

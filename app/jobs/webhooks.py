@@ -6,6 +6,7 @@ from fastapi import APIRouter
 from pydantic import BaseModel, Field
 
 from app.deps import JobId, Reading
+from app.keys.scopes import READ
 from app.paging import PageRead
 from app.problems import responses
 from app.settings import AppSettings
@@ -13,7 +14,7 @@ from app.webhooks import addresses
 from registry import jobs, webhooks
 from registry.models import MessageState, WebhookMessage
 
-router = APIRouter(prefix="/v1/jobs/{job_id}/webhooks", tags=["jobs"])
+router = APIRouter(prefix="/v1/jobs/{job_id}/webhooks", tags=["jobs"], dependencies=[READ])
 
 
 class MessageRead(BaseModel):

@@ -41,9 +41,9 @@ def caller(request: Request) -> Caller:
 
 
 def who(request: Request) -> Who:
-    """The caller and the request, for the record."""
-    asking = caller(request)
-    return Who(key_id=asking.key_id, name=asking.name, request_id=request.state.request_id)
+    """The caller, and what is asked for, for the record. Routes that change something have named it before."""
+    asking, action = caller(request), getattr(request.state, "action", "")
+    return Who(key_id=asking.key_id, name=asking.name, action=action, request_id=request.state.request_id)
 
 
 Asking = Annotated[Caller, Depends(caller)]

@@ -6,6 +6,7 @@ from fastapi import APIRouter, Request, Response
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4, choose_encoder, generate_latest
 
 from app.deps import Service
+from app.keys.scopes import READ
 
 router = APIRouter(tags=["operations"])
 
@@ -15,7 +16,7 @@ TOLD: dict[int | str, dict[str, Any]] = {
 }
 
 
-@router.get("/metrics", response_class=Response, responses=TOLD)
+@router.get("/metrics", dependencies=[READ], response_class=Response, responses=TOLD)
 def metrics(request: Request, service: Service) -> Response:
     """Numbers of this process and of the whole service, in Prometheus's text format, or as OpenMetrics if accepted."""
     registry = service.meters.registry

@@ -9,6 +9,7 @@ from fastapi import APIRouter, Query, Request, Response
 from app.artifacts.content import Content, respond
 from app.deps import ArtifactName, Reading, Service
 from app.errors import InvalidRequest
+from app.keys.scopes import READ
 from app.problems import below
 from app.samples.choosing import Amount, class_indices, per_class
 from app.samples.drawing import draw, held
@@ -17,7 +18,7 @@ from app.samples.strip import strip
 from distilled.formats.sheet import SheetTooLarge, contact_sheet
 from registry import artifacts
 
-router = APIRouter(prefix="/v1/artifacts/{artifact}", tags=["samples"])
+router = APIRouter(prefix="/v1/artifacts/{artifact}", tags=["samples"], dependencies=[READ])
 
 #: Width that an image of a contact sheet is enlarged to where no scale is given, in pixels.
 PREVIEW_WIDTH = 64

@@ -7,6 +7,7 @@ from fastapi import APIRouter, Body, Query, Request, Response
 from app.artifacts.content import IMMUTABLE, respond
 from app.deps import ArtifactName, Reading, Service
 from app.errors import InvalidRequest
+from app.keys.scopes import READ
 from app.problems import pointer, responses
 from app.samples.choosing import Amount, class_indices, mixtures, per_class
 from app.samples.drawing import as_content, draw, held, mix, mixes, seed_or_drawn
@@ -29,7 +30,7 @@ from distilled.errors import Problem
 from distilled.formats.sets import MEDIA_TYPES
 from registry import artifacts
 
-router = APIRouter(prefix="/v1/artifacts/{artifact}", tags=["samples"])
+router = APIRouter(prefix="/v1/artifacts/{artifact}", tags=["samples"], dependencies=[READ])
 
 FILES = files(*sorted(set(MEDIA_TYPES.values())))
 

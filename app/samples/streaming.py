@@ -5,6 +5,7 @@ from typing import Annotated
 from fastapi import APIRouter, Query, Response
 
 from app.deps import ArtifactName, Reading, Service
+from app.keys.scopes import READ
 from app.problems import responses
 from app.samples.choosing import MAX_IMAGES, class_indices
 from app.samples.drawing import draw, seed_or_drawn
@@ -15,7 +16,7 @@ from distilled.formats.sets import MEDIA_TYPES, SUFFIXES, SyntheticSet
 from distilled.formats.streaming import STREAMS, stream_format
 from registry import artifacts
 
-router = APIRouter(prefix="/v1/artifacts/{artifact}", tags=["samples"])
+router = APIRouter(prefix="/v1/artifacts/{artifact}", tags=["samples"], dependencies=[READ])
 
 
 @router.get(
