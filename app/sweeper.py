@@ -26,7 +26,7 @@ def sweep_once(services: Services) -> None:
         swept_evaluations = evaluations.sweep(session, max_attempts=most, rewake_seconds=rewake)
         swept_validations = validations.sweep(session, max_attempts=most, rewake_seconds=rewake)
     for job_id in swept_jobs.wake:
-        services.queue.wake_job(job_id)
+        services.queue.wake_job(job_id, swept_jobs.needs[job_id])
     for evaluation_id in swept_evaluations.wake:
         services.queue.wake_evaluation(evaluation_id)
     for validation_id in swept_validations.wake:

@@ -7,13 +7,14 @@ from sqlalchemy.orm import Session
 
 from app.services import Services
 from registry import errors, evaluations, jobs, validations
+from registry.models import Need
 
 log = structlog.get_logger(__name__)
 
 
-def wake_job(services: Services, job_id: str) -> None:
+def wake_job(services: Services, job_id: str, need: Need) -> None:
     """Wake a worker for a job that is committed."""
-    _wake(services, [job_id], send=services.queue.wake_job, note=jobs.woken)
+    _wake(services, [job_id], send=lambda row_id: services.queue.wake_job(row_id, need), note=jobs.woken)
 
 
 def wake_evaluations(services: Services, ids: Sequence[str]) -> None:

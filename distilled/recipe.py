@@ -14,7 +14,7 @@ from distilled.knobs import check, fill
 from distilled.manifest import digest_json
 
 #: None of these changes what is made: they are not in a recipe's digest, and in an artifact's file they stand so.
-NOT_IN_DIGEST: Mapping[str, Any] = {"priority": 0, "webhook": None}
+NOT_IN_DIGEST: Mapping[str, Any] = {"priority": 0, "device": "auto", "webhook": None}
 BUDGETS = ("ipc", "ratio", "bytes")
 SLOTS = {"parametrization": "parametrizations", "objective": "objectives"}
 
@@ -151,7 +151,7 @@ def _with_preset(given: dict[str, Any], catalog: Mapping[str, Any], problems: li
 
 def _scalars(merged: Mapping[str, Any], top: Mapping[str, Any], problems: list[Problem]) -> dict[str, Any]:
     out: dict[str, Any] = {}
-    for name in ("dataset", "seed", "steps", "base_artifact", "priority", "webhook"):
+    for name in ("dataset", "seed", "steps", "base_artifact", "priority", "device", "webhook"):
         value, detail = merged.get(name, top[name].get("default")), None
         if name in merged:
             value, detail = check(value, top[name])

@@ -48,12 +48,13 @@ def queue(
     request_id: str,
     priority: int = 0,
     key_id: str | None = None,
+    due: float | None = None,
 ) -> list[Evaluation]:
     """The artifact's evaluations on these networks under this config, one for each, in this order.
 
     What is missing is queued, what has failed is queued again, and all others are as they were. On an artifact that was
-    never to be evaluated the first network becomes the one whose accuracy stands for it. Wake those whose `woken_at` is
-    None after the commit. `key_id` is who asks.
+    never to be evaluated the first network becomes the one whose accuracy stands for it. `due` is their place in the
+    line, by default behind all that is there, and `key_id` who asks. Wake those whose `woken_at` is None after the commit.
     """
     # Two that ask at the same time for the same take turns; `artifacts.publish` and `finish` take the same lock.
     session.get_one(Artifact, artifact.id, with_for_update=True, populate_existing=True)
@@ -75,6 +76,7 @@ def queue(
             config_digest=digest,
             seed=seed,
             priority=priority,
+            due=database_now() if due is None else due,
             request_id=request_id,
             key_id=key_id,
         )
@@ -138,10 +140,9 @@ def claim_next(
     device: str,
     lease_seconds: float,
     worker_pid: int | None = None,
-    prefer: str | None = None,
 ) -> EvaluationClaim | None:
-    """Take the queued evaluation of the highest priority; among equals the preferred one, else the oldest."""
-    next_id = leases.next_queued(session, Evaluation, prefer=prefer)
+    """Take the next queued evaluation. None: there is none."""
+    next_id = leases.next_queued(session, Evaluation)
     if next_id is None:
         return None
     return claim(session, next_id, worker=worker, device=device, lease_seconds=lease_seconds, worker_pid=worker_pid)
@@ -201,6 +202,7 @@ def retry(session: Session, evaluation_id: str) -> Evaluation:
     """Queue a failed evaluation again. Raises NotFound, or Conflict for one that has not failed."""
     again: Json = {"state": State.QUEUED, "lost": 0, "woken_at": None, "ended_at": None, "error": None, "progress": 0.0}
     again["queued_at"] = database_now()
+    again["due"] = database_now()
     queued = leases.write(session, Evaluation, evaluation_id, where=Evaluation.state == State.FAILED, values=again)
     evaluation = get(session, evaluation_id)
     if not queued:

@@ -5,7 +5,7 @@ A claim is one conditional UPDATE; it returns `attempt`, the fencing token, and 
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any, TypeVar
 
@@ -14,7 +14,7 @@ from sqlalchemy.orm import Session
 
 from registry import totals, workers
 from registry.clock import database_now, utc_now
-from registry.models import Evaluation, Job, State, Validation
+from registry.models import Evaluation, Job, Need, State, Validation
 from registry.totals import Counted
 
 Held = TypeVar("Held", Job, Evaluation, Validation)
@@ -32,12 +32,16 @@ class Beat(Enum):
 
 @dataclass(frozen=True, kw_only=True)
 class Swept:
-    """What a sweep found, as ids. `wake` names those to send a wake-up for, after the transaction has committed."""
+    """What a sweep found, as ids. `wake` names those to send a wake-up for, after the transaction has committed.
+
+    `needs` says of the jobs in `wake` which queue it goes to.
+    """
 
     requeued: list[str]
     failed: list[str]
     cancelled: list[str]
     wake: list[str]
+    needs: Mapping[str, Need] = field(default_factory=dict[str, Need])
 
 
 WORKER_LOST = {
@@ -46,6 +50,11 @@ WORKER_LOST = {
     "detail": "Every worker that took this stopped giving signs of life: killed, out of memory, or cut off from the "
     "database. Look at the workers' logs, then retry; it resumes from the last snapshot.",
 }
+
+
+def place(*, priority: int, level_seconds: float) -> ColumnElement[float]:
+    """What is queued now gets this for `due`: a level of priority is worth `level_seconds` of waiting."""
+    return database_now() - priority * level_seconds
 
 
 def mine(model: type[Held], *, attempt: int) -> ColumnElement[bool]:
@@ -178,20 +187,17 @@ def sweep(
             row.queued_at = database_now()
             requeued.append(row.id)
     session.flush()
-    wake = to_wake(session, model, rewake_seconds=rewake_seconds)
+    wake = to_wake(session, model, queue=model.queue, rewake_seconds=rewake_seconds)
     return Swept(requeued=requeued, failed=failed, cancelled=[], wake=wake)
 
 
-def next_queued(session: Session, model: type[Held], *, prefer: str | None) -> str | None:
-    """The id that is to be taken next: highest priority, then the preferred one, then the oldest.
+def next_queued(session: Session, model: type[Held], *conditions: ColumnElement[bool]) -> str | None:
+    """The id that is to be taken next among the queued rows for which the conditions hold.
 
     Rows that another claimant is just taking are passed over, so that nobody waits for a row they will not get.
     """
-    queued = select(model.id).where(model.state == State.QUEUED).limit(1).with_for_update(skip_locked=True)
-    order: list[ColumnElement[Any]] = [model.priority.desc()]
-    if prefer is not None:
-        order.append((model.id == prefer).desc())
-    return session.scalar(queued.order_by(*order, model.id))
+    queued = select(model.id).where(model.state == State.QUEUED, *conditions).order_by(model.due, model.id)
+    return session.scalar(queued.limit(1).with_for_update(skip_locked=True))
 
 
 def run_out(session: Session, model: type[Held]) -> Sequence[Held]:
@@ -201,16 +207,18 @@ def run_out(session: Session, model: type[Held]) -> Sequence[Held]:
     return session.scalars(query.with_for_update(skip_locked=True).execution_options(populate_existing=True)).all()
 
 
-def to_wake(session: Session, model: type[Held], *, rewake_seconds: float) -> list[str]:
-    """The queued ids that need a wake-up, marked as woken now.
+def to_wake(
+    session: Session, model: type[Held], *conditions: ColumnElement[bool], queue: str, rewake_seconds: float
+) -> list[str]:
+    """The queued ids that need a wake-up on this queue, marked as woken now.
 
-    Those never woken, always. Those woken longer than `rewake_seconds` ago, only as many as there are idle workers:
-    while all are busy a second message for each waiting row would only pile up in the broker.
+    Those never woken, always. Those woken longer than `rewake_seconds` ago, only as many as there are idle workers that
+    take from the queue: while all are busy a second message for each waiting row would only pile up in the broker.
     """
-    queued = select(model.id).where(model.state == State.QUEUED).with_for_update(skip_locked=True)
-    queued = queued.order_by(model.priority.desc(), model.id)
+    queued = select(model.id).where(model.state == State.QUEUED, *conditions).with_for_update(skip_locked=True)
+    queued = queued.order_by(model.due, model.id)
     never = session.scalars(queued.where(model.woken_at.is_(None))).all()
-    idle = workers.count_idle(session)
+    idle = workers.count_idle(session, queue=queue)
     stale = model.woken_at < database_now() - rewake_seconds
     again = session.scalars(queued.where(stale).limit(idle)).all() if idle else []
     ids = [*never, *again]

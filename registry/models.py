@@ -7,7 +7,7 @@ foreign key: history outlives the keys.
 """
 
 from datetime import datetime
-from typing import Any
+from typing import Any, ClassVar
 
 from sqlalchemy import (
     JSON,
@@ -25,7 +25,7 @@ from registry.clock import database_now, utc_now
 from registry.columns import UtcDateTime, words
 from registry.states import ENDED as ENDED  # noqa: PLC0414 -- whoever asks for rows by their state finds its words here
 from registry.states import LIVING as LIVING  # noqa: PLC0414
-from registry.states import DatasetState, EventKind, MessageState, Outcome, State
+from registry.states import DatasetState, EventKind, MessageState, Need, Outcome, State
 from registry.tracing import traceparent
 
 Json = dict[str, Any]
@@ -48,6 +48,7 @@ class Base(DeclarativeBase):
         Json: JSON(none_as_null=True),
         list[Any]: JSON(none_as_null=True),
         State: words(State),
+        Need: words(Need),
         DatasetState: words(DatasetState),
         EventKind: words(EventKind),
         MessageState: words(MessageState),
@@ -59,7 +60,10 @@ class Leased:
     """What jobs, evaluations and validations share: someone holds it for a while, and loses it when silent too long."""
 
     state: Mapped[State] = mapped_column(default=State.QUEUED)
-    priority: Mapped[int] = mapped_column(default=0)  # higher first
+    priority: Mapped[int] = mapped_column(default=0)  # as it was asked for; `due` is what decides
+    # Who is next: the smallest. When it was queued by the database's clock, less what its priority is worth in seconds:
+    # all grow old at one rate, so an order that counts age and priority never changes while things wait.
+    due: Mapped[float] = mapped_column(default=database_now())
     attempt: Mapped[int] = mapped_column(default=0)  # fencing token: grows by one with every claim, never falls
     lost: Mapped[int] = mapped_column(default=0)  # workers lost on it since a person last queued it
     lease_until: Mapped[float | None]
@@ -85,7 +89,7 @@ class Job(Leased, Base):
 
     __tablename__ = "jobs"
     __table_args__ = (
-        Index(None, "state", "priority", "id"),
+        Index(None, "state", "need", "due", "id"),
         Index(None, "state", "lease_until"),
         Index(None, "digest", "state"),
         Index(None, "dataset", "id"),
@@ -99,6 +103,9 @@ class Job(Leased, Base):
     dataset: Mapped[str] = mapped_column(String(96))  # lower-case
     method: Mapped[str | None] = mapped_column(String(64))  # the preset; None: put together by hand
     ipc: Mapped[int | None]  # images per class that the budget resolved to
+    need: Mapped[Need] = mapped_column(default=Need.CPU)
+    memory_bytes: Mapped[int | None] = mapped_column(BigInteger)  # of the device, as estimated; None: not known
+    slices: Mapped[int] = mapped_column(default=1)  # parts that real batches are taken in, to need less memory
     cancel_requested: Mapped[bool] = mapped_column(default=False)
     events: Mapped[int] = mapped_column(default=0)  # how many events were recorded, hence the last one's number
     step: Mapped[int | None]
@@ -182,10 +189,11 @@ class ArtifactClass(Base):
 class Evaluation(Leased, Base):
     """One artifact's score on one network under one training recipe."""
 
+    queue: ClassVar[str] = "evaluate"  # that its wake-ups go to
     __tablename__ = "evaluations"
     __table_args__ = (
         UniqueConstraint("artifact_id", "network", "config_digest"),
-        Index(None, "state", "priority", "id"),
+        Index(None, "state", "due", "id"),
         Index(None, "state", "lease_until"),
     )
 
@@ -314,8 +322,9 @@ class UploadPart(Base):
 class Validation(Leased, Base):
     """A look at what was sent for a dataset, on its way to the npz that workers read."""
 
+    queue: ClassVar[str] = "validate"
     __tablename__ = "validations"
-    __table_args__ = (Index(None, "state", "priority", "id"), Index(None, "state", "lease_until"))
+    __table_args__ = (Index(None, "state", "due", "id"), Index(None, "state", "lease_until"))
 
     id: Mapped[str] = mapped_column(String(40), primary_key=True)
     dataset_id: Mapped[str] = mapped_column(ForeignKey("datasets.id", ondelete="CASCADE"), unique=True)
@@ -357,6 +366,8 @@ class Worker(Base):
     hostname: Mapped[str] = mapped_column(String(255))
     pid: Mapped[int]
     version: Mapped[str] = mapped_column(String(64), default="")  # of the code it runs
+    queues: Mapped[list[Any]] = mapped_column(default=list)  # names of those that it takes from
+    memory_bytes: Mapped[int | None] = mapped_column(BigInteger)  # that a job may take of its device; None: not known
     heartbeat: Mapped[float] = mapped_column(index=True)
     started_at: Mapped[datetime] = mapped_column(default=utc_now)
 

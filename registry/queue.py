@@ -9,15 +9,14 @@ from celery import Celery
 from kombu.exceptions import KombuError
 
 from registry import errors
+from registry.models import Evaluation, Need, Validation
 from registry.settings import Settings
+from registry.workers import EVERY_QUEUE
 
 DISTILL_TASK = "workers.distill_job"
 EVALUATE_TASK = "workers.evaluate_artifact"
 VALIDATE_TASK = "workers.validate_upload"
-DISTILL_QUEUE = "distill"
-EVALUATE_QUEUE = "evaluate"
-VALIDATE_QUEUE = "validate"
-QUEUES = {DISTILL_TASK: DISTILL_QUEUE, EVALUATE_TASK: EVALUATE_QUEUE, VALIDATE_TASK: VALIDATE_QUEUE}
+QUEUES = EVERY_QUEUE
 #: What a broker raises that takes no message. ValueError: the folder broker found a file half written, so no JSON.
 _BROKEN = (KombuError, OSError, ValueError)
 
@@ -25,8 +24,8 @@ _BROKEN = (KombuError, OSError, ValueError)
 class Waker(Protocol):
     """What the API and the sweepers need of a queue; `registry.testing.MemoryQueue` is another one."""
 
-    def wake_job(self, job_id: str) -> None:
-        """Tell some worker that this job is queued. Raises QueueDown."""
+    def wake_job(self, job_id: str, need: Need) -> None:
+        """Tell some worker that has what it needs that this job is queued. Raises QueueDown."""
         ...
 
     def wake_evaluation(self, evaluation_id: str) -> None:
@@ -49,17 +48,17 @@ class Queue:
         """A queue on the configured broker. Connects on first use."""
         return cls(make_app(settings))
 
-    def wake_job(self, job_id: str) -> None:
-        """Tell some worker that this job is queued. Raises QueueDown."""
-        self._send(DISTILL_TASK, job_id)
+    def wake_job(self, job_id: str, need: Need) -> None:
+        """Tell some worker that has what it needs that this job is queued. Raises QueueDown."""
+        self._send(DISTILL_TASK, job_id, queue=need)
 
     def wake_evaluation(self, evaluation_id: str) -> None:
         """Tell some worker that this evaluation is queued. Raises QueueDown."""
-        self._send(EVALUATE_TASK, evaluation_id)
+        self._send(EVALUATE_TASK, evaluation_id, queue=Evaluation.queue)
 
     def wake_validation(self, validation_id: str) -> None:
         """Tell some worker that this validation is queued. Raises QueueDown."""
-        self._send(VALIDATE_TASK, validation_id)
+        self._send(VALIDATE_TASK, validation_id, queue=Validation.queue)
 
     def ping(self, *, timeout_seconds: float = 2.0) -> None:
         """Connect to the broker. Raises QueueDown."""
@@ -80,11 +79,11 @@ class Queue:
         """Close the connections."""
         self._app.close()
 
-    def _send(self, task: str, row_id: str) -> None:
+    def _send(self, task: str, row_id: str, *, queue: str) -> None:
         try:
             # One quick second try, for a connection that the broker closed while it was idle.
             policy = {"max_retries": 1, "interval_start": 0.1, "interval_step": 0.1, "interval_max": 0.1}
-            self._app.send_task(task, args=[row_id], ignore_result=True, retry=True, retry_policy=policy)
+            self._app.send_task(task, args=[row_id], queue=queue, ignore_result=True, retry=True, retry_policy=policy)
         except _BROKEN as error:
             raise errors.QueueDown from error
 
@@ -114,9 +113,8 @@ def celery_config(settings: Settings) -> dict[str, Any]:
         "task_ignore_result": True,
         "task_track_started": False,
         "task_acks_late": False,
-        "task_routes": {task: {"queue": name} for task, name in QUEUES.items()},
-        "task_queues": {name: {"exchange": name, "routing_key": name} for name in QUEUES.values()},
-        "task_default_queue": DISTILL_QUEUE,
+        "task_queues": {str(name): {"exchange": str(name), "routing_key": str(name)} for name in QUEUES},
+        "task_default_queue": str(Need.CPU),
         "worker_pool": "prefork",
         "worker_pool_start_method": "spawn",  # a forked child cannot use CUDA
         "worker_concurrency": 1,  # one process per device

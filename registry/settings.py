@@ -8,6 +8,9 @@ from pathlib import Path
 from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+#: Of waiting, that a level of priority is worth.
+LEVEL_SECONDS = 600.0
+
 
 class Settings(BaseSettings):
     """Read from the environment when constructed; keyword arguments win over the environment."""
@@ -38,6 +41,9 @@ class Settings(BaseSettings):
     )
     sweep_seconds: float = Field(default=15.0, gt=0, description="time between two sweeps for lost jobs")
     rewake_seconds: float = Field(default=30.0, gt=0, description="a queued job is woken again after so long")
+    priority_seconds: float = Field(
+        default=LEVEL_SECONDS, ge=0, le=1e6, description="waiting so long is worth one level of priority"
+    )
     max_attempts: int = Field(default=3, ge=1, description="workers that a job may lose before it is failed")
     max_upload_bytes: int = Field(default=4 * 1024**3, ge=1, description="largest dataset upload, in bytes")
     max_open_uploads: int = Field(default=16, ge=1, description="resumable uploads that may be open at once")

@@ -13,6 +13,13 @@ class State(StrEnum):
     CANCELLED = "cancelled"  #: called off
 
 
+class Need(StrEnum):
+    """The kind of device that a job runs on, and the queue that its wake-ups go to."""
+
+    CPU = "cpu"  #: the processor of a worker's host
+    GPU = "gpu"  #: a worker's accelerator
+
+
 LIVING = (State.QUEUED, State.RUNNING)
 ENDED = (State.SUCCEEDED, State.FAILED, State.CANCELLED)
 

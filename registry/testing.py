@@ -6,6 +6,7 @@ from pathlib import Path
 from obstore.store import MemoryStore
 
 from registry import errors, schema
+from registry.models import Need
 from registry.session import Database
 from registry.store import Store
 
@@ -15,14 +16,16 @@ class MemoryQueue:
 
     def __init__(self) -> None:
         self.jobs: list[str] = []
+        self.needs: dict[str, Need] = {}
         self.evaluations: list[str] = []
         self.validations: list[str] = []
         self.down = False
 
-    def wake_job(self, job_id: str) -> None:
+    def wake_job(self, job_id: str, need: Need) -> None:
         """Remember the wake-up, or raise QueueDown."""
         self._check()
         self.jobs.append(job_id)
+        self.needs[job_id] = need
 
     def wake_evaluation(self, evaluation_id: str) -> None:
         """Remember the wake-up, or raise QueueDown."""

@@ -55,10 +55,9 @@ def claim_next(
     device: str,
     lease_seconds: float,
     worker_pid: int | None = None,
-    prefer: str | None = None,
 ) -> ValidationClaim | None:
-    """Take the preferred queued validation, else the oldest. None: nothing is queued any more."""
-    next_id = leases.next_queued(session, Validation, prefer=prefer)
+    """Take the next queued validation. None: there is none."""
+    next_id = leases.next_queued(session, Validation)
     if next_id is None:
         return None
     holder = {"worker": worker, "worker_pid": worker_pid, "device": device, "lease_seconds": lease_seconds}

@@ -1,26 +1,41 @@
 """Which workers there are. A worker is live while its last sign of life is younger than LIVE_SECONDS."""
 
 from collections.abc import Collection, Sequence
+from typing import Any
 
-from sqlalchemy import delete, func, select, update
+from sqlalchemy import delete, select, update
 from sqlalchemy.orm import Session
 
 from registry.clock import database_now
-from registry.models import Evaluation, Job, State, Validation, Worker
+from registry.models import Evaluation, Job, Need, State, Validation, Worker
 
 LIVE_SECONDS = 60.0
 FORGET_SECONDS = 24 * 3600.0
 #: All that a worker may hold.
 HELD = (Job, Evaluation, Validation)
+EVERY_QUEUE = (*Need, Evaluation.queue, Validation.queue)
 
 
-def beat_worker(session: Session, *, worker: str, device: str, hostname: str, pid: int, version: str = "") -> None:
-    """Record a sign of life of the worker with this id; the first one introduces it. version: of the code it runs.
+def beat_worker(
+    session: Session,
+    *,
+    worker: str,
+    device: str,
+    hostname: str,
+    pid: int,
+    queues: Sequence[str] = EVERY_QUEUE,
+    memory_bytes: int | None = None,
+    version: str = "",
+) -> None:
+    """Record a sign of life of the worker with this id; the first one introduces it.
 
+    queues: those that it takes from. memory_bytes: that a job may take of its device; None: not known. version: of the
+    code it runs.
     Workers unheard of for a day are forgotten on the way.
     """
     session.execute(delete(Worker).where(Worker.heartbeat < database_now() - FORGET_SECONDS))
-    values = {"device": device, "hostname": hostname, "pid": pid, "version": version, "heartbeat": database_now()}
+    values: dict[str, Any] = {"device": device, "hostname": hostname, "pid": pid, "heartbeat": database_now()}
+    values |= {"queues": list(queues), "memory_bytes": memory_bytes, "version": version}
     known = session.scalar(update(Worker).where(Worker.id == worker).values(**values).returning(Worker.id))
     if known is None:
         session.add(Worker(id=worker, **values))
@@ -48,14 +63,12 @@ def in_hand(session: Session, *, worker: str) -> list[str]:
     return held
 
 
-def count_idle(session: Session) -> int:
-    """How many live workers hold nothing, supposing that each holds one thing at a time."""
-    live = select(func.count()).select_from(Worker).where(Worker.heartbeat >= database_now() - LIVE_SECONDS)
-    busy = sum(
-        session.scalar(select(func.count()).select_from(model).where(model.state == State.RUNNING)) or 0
-        for model in HELD
-    )
-    return max(0, (session.scalar(live) or 0) - busy)
+def count_idle(session: Session, *, queue: str) -> int:
+    """How many live workers that take from this queue hold nothing."""
+    busy: set[str | None] = set()
+    for model in HELD:
+        busy.update(session.scalars(select(model.worker).where(model.state == State.RUNNING)))
+    return sum(queue in worker.queues and worker.id not in busy for worker in list_workers(session))
 
 
 def lost_children(session: Session, *, worker: str, alive_pids: Collection[int]) -> list[str]:

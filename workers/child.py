@@ -73,7 +73,7 @@ def introduce(bench: Bench) -> None:
 def distil(bench: Bench, *, job_id: str) -> None:
     """Run the job that is due, which need not be the one of the wake-up; come back when it is settled."""
     with bench.database.write() as session:
-        claim = jobs.claim_next(session, **bench.holder, prefer=job_id)
+        claim = jobs.claim_next(session, **bench.holder)
     if claim is None:
         logs.get(__name__).info("nothing is queued any more", woken_for=job_id)
         return
@@ -88,7 +88,7 @@ def distil(bench: Bench, *, job_id: str) -> None:
 def evaluate(bench: Bench, *, evaluation_id: str) -> None:
     """Measure the artifact of the evaluation that is due; come back when it is settled."""
     with bench.database.write() as session:
-        claim = evaluations.claim_next(session, **bench.holder, prefer=evaluation_id)
+        claim = evaluations.claim_next(session, **bench.holder)
     if claim is None:
         logs.get(__name__).info("nothing is queued any more", woken_for=evaluation_id)
         return
@@ -100,7 +100,7 @@ def evaluate(bench: Bench, *, evaluation_id: str) -> None:
 def validate(bench: Bench, *, validation_id: str) -> None:
     """Look at the upload of the validation that is due; come back when it is settled."""
     with bench.database.write() as session:
-        claim = validations.claim_next(session, **bench.holder, prefer=validation_id)
+        claim = validations.claim_next(session, **bench.holder)
     if claim is None:
         logs.get(__name__).info("nothing is queued any more", woken_for=validation_id)
         return

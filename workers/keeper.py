@@ -6,14 +6,14 @@ It imports no torch and touches no device: whatever a job does to its child, thi
 import socket
 import threading
 import time
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 
 from sqlalchemy import select
 
 from distilled import __version__
 from registry import evaluations, jobs, validations, workers
 from registry.errors import QueueDown, RegistryError
-from registry.models import Evaluation, Job, State, Validation, Worker
+from registry.models import Evaluation, Job, Need, State, Validation, Worker
 from registry.queue import Waker
 from registry.session import Database
 from workers import identity, logs
@@ -130,12 +130,12 @@ class Keeper:
                 logs.get(__name__).warning(
                     "swept", requeued=found.requeued, failed=found.failed, cancelled=found.cancelled
                 )
-        self._wake(swept.wake, measured.wake, looked_at.wake)
+        self._wake(swept.needs, measured.wake, looked_at.wake)
 
-    def _wake(self, job_ids: Sequence[str], evaluation_ids: Sequence[str], validation_ids: Sequence[str]) -> None:
+    def _wake(self, needs: Mapping[str, Need], evaluation_ids: Sequence[str], validation_ids: Sequence[str]) -> None:
         try:
-            for job_id in job_ids:
-                self._queue.wake_job(job_id)
+            for job_id, need in needs.items():
+                self._queue.wake_job(job_id, need)
             for evaluation_id in evaluation_ids:
                 self._queue.wake_evaluation(evaluation_id)
             for validation_id in validation_ids:
@@ -158,13 +158,15 @@ class Keeper:
                 )
                 for model in workers.HELD
             }
-            for job_id in ids[Job]:
+            found = session.execute(select(Job.id, Job.need).where(Job.id.in_(ids[Job])))
+            needs = {row.id: row.need for row in found}
+            for job_id in needs:
                 jobs.woken(session, job_id)
             for evaluation_id in ids[Evaluation]:
                 evaluations.woken(session, evaluation_id)
             for validation_id in ids[Validation]:
                 validations.woken(session, validation_id)
-        self._wake(ids[Job], ids[Evaluation], ids[Validation])
+        self._wake(needs, ids[Evaluation], ids[Validation])
 
 
 def _holds_messages(settings: WorkerSettings) -> bool:

@@ -10,10 +10,10 @@ from sqlalchemy.orm import Session
 
 from app.jobs.schemas import Basis, Estimate, Match
 from distilled.manifest import digest_json
-from registry import workers
+from registry import leases, workers
 from registry.jobs import past
 from registry.jobs.past import Past
-from registry.models import Job
+from registry.models import Job, Need
 
 Recipe = Mapping[str, Any]
 Facts = Mapping[str, Any]
@@ -31,6 +31,8 @@ STEP_SECONDS = {
 }
 GUESSED_VALUES, GUESSED_IMAGES = 784, 100  # of an image; distilled images from which on a step takes longer
 CUDA_SPEEDUP = 20
+#: What torch calls the devices of a need.
+KINDS = {Need.CPU: "cpu", Need.GPU: "cuda"}
 #: The ninetieth percentile of a guess over its median.
 GUESS_SPREAD = 10.0
 #: What torch and the process itself take, in bytes.
@@ -57,33 +59,50 @@ class Estimator:
 
     session: Session
     facts_of: Callable[[str], Facts]
+    level_seconds: float
+    cpu_seconds: float
     _finished: dict[str, list[Past]] = field(default_factory=dict[str, list[Past]])
 
     def __post_init__(self) -> None:
-        live = workers.list_workers(self.session)
-        self._workers = len(live)
-        self._kinds = {_kind(worker.device) for worker in live}
+        self._live = workers.list_workers(self.session)
 
-    def estimate(self, recipe: Recipe, *, digest: str, ipc: int, stored_bytes: int, facts: Facts) -> Estimate:
-        """What a planned recipe will take, and how long it will wait."""
-        typical = self.typical(recipe, digest=digest, ipc=ipc, facts=facts)
-        running, queued, count = past.ahead(self.session, priority=recipe["priority"], limit=MOST_AHEAD)
+    def need(self, recipe: Recipe, *, digest: str, ipc: int, facts: Facts) -> Need:
+        """The kind of device that a planned recipe runs on: what it asks for. With `auto` that is a GPU where a worker
+        with one is alive, and where a CPU would take longer than `cpu_seconds`; else a CPU.
+        """
+        if recipe["device"] != "auto":
+            return Need(recipe["device"])
+        if self._takers(Need.GPU):
+            return Need.GPU
+        slow = self.typical(recipe, digest=digest, ipc=ipc, facts=facts, need=Need.CPU).p50 > self.cpu_seconds
+        return Need.GPU if slow else Need.CPU
+
+    def estimate(
+        self, recipe: Recipe, *, digest: str, ipc: int, stored_bytes: int, facts: Facts, need: Need
+    ) -> Estimate:
+        """What a planned recipe will take on a device of this kind, and how long it will wait for one."""
+        typical = self.typical(recipe, digest=digest, ipc=ipc, facts=facts, need=need)
+        due = leases.place(priority=recipe["priority"], level_seconds=self.level_seconds)
+        running, queued, count = past.ahead(self.session, need=need, due=due, limit=MOST_AHEAD)
         measured = [past.device_memory(self.session, one.job_id) for one in typical.like[:5]]
         known = [value for value in measured if value is not None]
+        free = self._takers(need)
         return Estimate(
+            need=need,
             bytes=stored_bytes,
             seconds=typical.p50,
             seconds_p90=typical.p90,
             memory_bytes=max(known) if known else guessed_memory(recipe, facts, stored_bytes=stored_bytes),
             memory_jobs=len(known),
             queue_position=count + 1,
-            seconds_ahead=self._seconds_ahead(running, queued, count) if self._workers else None,
+            seconds_ahead=self._seconds_ahead(running, queued, count, free) if free else None,
             basis=typical.basis,
         )
 
-    def typical(self, recipe: Recipe, *, digest: str, ipc: int | None, facts: Facts) -> Typical:
-        """How long jobs like this take, by the most alike of those that have finished."""
-        found = [one for one in self._past(recipe["dataset"]) if not self._kinds or _kind(one.device) in self._kinds]
+    def typical(self, recipe: Recipe, *, digest: str, ipc: int | None, facts: Facts, need: Need) -> Typical:
+        """How long jobs like this take on such a device, by the most alike of those that have finished."""
+        kind = KINDS[need]
+        found = [one for one in self._past(recipe["dataset"]) if _kind(one.device) == kind]
         alike: dict[Match, Callable[[Past], bool]] = {
             Match.RECIPE: lambda one: one.digest == digest,
             Match.OPTIONS: lambda one: one.ipc == ipc and _options(one.recipe) == _options(recipe),
@@ -94,9 +113,8 @@ class Estimator:
             like = [one for one in found if is_like(one)]
             if like:
                 seconds = sorted(one.seconds / one.steps * recipe["steps"] for one in like)
-                basis = Basis(jobs=len(like), match=match, devices=sorted({_kind(one.device) for one in like}))
+                basis = Basis(jobs=len(like), match=match, devices=[kind])
                 return Typical(p50=median(seconds), p90=_percentile(seconds, 0.9), basis=basis, like=like)
-        kind = "cuda" if "cuda" in self._kinds else "cpu"
         guess = guessed_seconds(recipe, facts, ipc=ipc or 1, kind=kind)
         return Typical(p50=guess, p90=guess * GUESS_SPREAD, basis=Basis(jobs=0, match=Match.GUESS, devices=[kind]))
 
@@ -105,19 +123,24 @@ class Estimator:
             self._finished[dataset] = past.finished(self.session, dataset=dataset)
         return self._finished[dataset]
 
-    def _seconds_ahead(self, running: Sequence[Job], queued: Sequence[Job], count: int) -> float:
-        """Until a worker is free for a job behind these. All workers count alike, and share the work."""
-        if not count and len(running) < self._workers:
+    def _takers(self, need: Need) -> int:
+        """Live workers that take jobs of this need."""
+        return sum(need in worker.queues for worker in self._live)
+
+    def _seconds_ahead(self, running: Sequence[Job], queued: Sequence[Job], count: int, takers: int) -> float:
+        """Until one of the `takers` is free for a job behind these. All count alike, and share the work."""
+        if not count and len(running) < takers:
             return 0.0
         left = [self._left(job) for job in running]
         waiting = [self._left(job) for job in queued]
         beyond = (count - len(waiting)) * (sum(waiting) / len(waiting)) if waiting else 0.0
-        return (sum(left) + sum(waiting) + beyond) / self._workers
+        return (sum(left) + sum(waiting) + beyond) / takers
 
     def _left(self, job: Job) -> float:
         if job.eta_seconds is not None:
             return job.eta_seconds
-        typical = self.typical(job.recipe, digest=job.digest, ipc=job.ipc, facts=self.facts_of(job.dataset))
+        facts = self.facts_of(job.dataset)
+        typical = self.typical(job.recipe, digest=job.digest, ipc=job.ipc, facts=facts, need=job.need)
         return typical.p50 * (1 - job.progress)
 
 

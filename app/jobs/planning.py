@@ -8,13 +8,14 @@ from sqlalchemy.orm import Session
 
 from app.datasets.known import facts
 from app.jobs.estimating import Estimator
-from app.jobs.schemas import DryRun
+from app.jobs.schemas import DryRun, Estimate
 from app.services import Catalog
+from app.settings import AppSettings
 from distilled import __version__, continuing, recipe
 from distilled.errors import Problem, RecipeError
 from registry import artifacts, jobs
 from registry.errors import NotFound
-from registry.models import Artifact
+from registry.models import Artifact, Need
 
 WebhookFault = Callable[[str], str | None]
 
@@ -32,6 +33,11 @@ class Plan:
     digest: str
     stored_bytes: int
     facts: Mapping[str, Any]
+
+    @property
+    def asked(self) -> Need | None:
+        """The kind of device that the recipe asks for; None: any will do."""
+        return None if self.recipe["device"] == "auto" else Need(self.recipe["device"])
 
 
 def plan(
@@ -85,22 +91,28 @@ def plan(
     )
 
 
-def foresee(session: Session, catalog: Catalog, planned: Plan) -> DryRun:
+def estimate(session: Session, catalog: Catalog, planned: Plan, *, settings: AppSettings) -> Estimate:
+    """On which kind of device a recipe will run, what it will take of it, and how long it will wait for it."""
+    estimator = Estimator(
+        session=session,
+        facts_of=lambda name: _facts_or_guess(session, catalog, name),
+        level_seconds=settings.priority_seconds,
+        cpu_seconds=settings.cpu_hours * 3600,
+    )
+    known: dict[str, Any] = {"digest": planned.digest, "ipc": planned.ipc, "facts": planned.facts}
+    need = estimator.need(planned.recipe, **known)
+    return estimator.estimate(planned.recipe, **known, stored_bytes=planned.stored_bytes, need=need)
+
+
+def foresee(session: Session, catalog: Catalog, planned: Plan, *, settings: AppSettings) -> DryRun:
     """What a recipe comes to, what it will take, and whether it is on its way already."""
-    estimator = Estimator(session=session, facts_of=lambda name: _facts_or_guess(session, catalog, name))
-    existing = jobs.find_reusable(session, planned.digest)
+    existing = jobs.find_reusable(session, planned.digest, need=planned.asked)
     return DryRun(
         recipe=planned.recipe,
         ipc=planned.ipc,
         digest=planned.digest,
         existing_job_id=None if existing is None else existing.id,
-        estimate=estimator.estimate(
-            planned.recipe,
-            digest=planned.digest,
-            ipc=planned.ipc,
-            stored_bytes=planned.stored_bytes,
-            facts=planned.facts,
-        ),
+        estimate=estimate(session, catalog, planned, settings=settings),
     )
 
 

@@ -11,7 +11,7 @@ from starlette.responses import JSONResponse
 from app.bodies import JsonObject
 from app.deps import DatasetQuery, JobId, MethodQuery, Reading, Service
 from app.jobs import events, webhooks
-from app.jobs.planning import foresee, plan
+from app.jobs.planning import estimate, foresee, plan
 from app.jobs.schemas import DryRun, JobRead, MetricRead
 from app.jobs.submitting import Ask, IdempotencyKey, shown, submit
 from app.keys.caller import Record
@@ -53,13 +53,20 @@ def submit_job(
         planned = plan(session, service.catalog, body, webhook_fault=partial(webhooks.fault, service.settings))
         if dry_run:
             response.status_code = 200
-            return foresee(session, service.catalog, planned)
-        ask = Ask(plan=planned, body=body, reuse=reuse, who=who, key=idempotency_key)
-        answer = submit(session, ask, hours=service.settings.idempotency_hours)
+            return foresee(session, service.catalog, planned, settings=service.settings)
+        ask = Ask(
+            plan=planned,
+            estimate=lambda: estimate(session, service.catalog, planned, settings=service.settings),
+            body=body,
+            reuse=reuse,
+            who=who,
+            key=idempotency_key,
+        )
+        answer = submit(session, ask, settings=service.settings)
     if answer.queued is not None:
         # After the commit, so that no worker is woken for a row that is not there; and after the response, so that a
         # broker that is slow to fail does not keep the caller.
-        background.add_task(wake_job, service, answer.queued)
+        background.add_task(wake_job, service, answer.queued.id, answer.queued.need)
     return JSONResponse(answer.body, status_code=answer.status, headers=answer.headers, background=background)
 
 
@@ -136,7 +143,7 @@ def retry_job(
 ) -> JobRead:
     """Queue a failed or cancelled job again; it goes on from its last snapshot unless `fresh`."""
     with service.writing() as session:
-        job = shown(session, jobs.retry(session, job_id, fresh=fresh))
+        job = shown(session, jobs.retry(session, job_id, fresh=fresh, level_seconds=service.settings.priority_seconds))
         audit.note(session, who, job_id)
-    background.add_task(wake_job, service, job.id)
+    background.add_task(wake_job, service, job.id, job.need)
     return job

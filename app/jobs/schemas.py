@@ -6,7 +6,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from registry.models import EventKind, State
+from registry.models import EventKind, Need, State
 
 Recipe = dict[str, Any]
 
@@ -26,7 +26,14 @@ class JobRead(BaseModel):
 
     id: str
     state: State
-    queue_position: int | None = Field(default=None, description="1 for the job that is taken next; null unless queued")
+    queue_position: int | None = Field(
+        default=None, description="1 for the job that is taken next of those with its `need`; null unless queued"
+    )
+    need: Need = Field(description="kind of device that it runs on")
+    memory_bytes: int | None = Field(description="of the device's memory that it will take, as estimated")
+    waiting_for: str | None = Field(
+        default=None, description="what a queued job lacks that no live worker has, and what to do about it"
+    )
     stage: str | None = Field(
         default=None, description="what a running job makes before its first step", examples=["training experts 3/10"]
     )
@@ -73,6 +80,7 @@ class Basis(BaseModel):
 class Estimate(BaseModel):
     """What a recipe will take."""
 
+    need: Need = Field(description="kind of device that it will run on")
     bytes: int = Field(description="size of the stored tensors; exact")
     seconds: float = Field(description="from a worker's start to the artifact, without evaluations: the median")
     seconds_p90: float = Field(description="what nine of ten such jobs stay below")

@@ -3,21 +3,25 @@
 Each function but `claim` takes the `attempt` that the claim returned; under an older one it changes nothing.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import update
+from sqlalchemy import ColumnElement, or_, update
 from sqlalchemy.orm import Session
 
 from registry import leases
 from registry.clock import database_now, utc_now
 from registry.jobs.story import change
 from registry.leases import Beat, mine
-from registry.models import EventKind, Job, Json, State
+from registry.models import EventKind, Job, Json, Need, State
 
 
 @dataclass(frozen=True, kw_only=True)
 class Claim:
-    """What the holder of a job needs. `snapshot` is {"key", "step"} of the newest one, or None."""
+    """What the holder of a job needs. `snapshot` is {"key", "step"} of the newest one, or None.
+
+    `slices` is in how many parts a real batch is taken, 1 for whole.
+    """
 
     job_id: str
     attempt: int
@@ -28,6 +32,7 @@ class Claim:
     snapshot: Json | None
     request_id: str
     traceparent: str | None
+    slices: int = 1
 
 
 def claim(
@@ -53,6 +58,7 @@ def claim(
         snapshot=job.snapshot,
         request_id=job.request_id,
         traceparent=job.traceparent,
+        slices=job.slices,
     )
 
 
@@ -63,16 +69,28 @@ def claim_next(
     device: str,
     lease_seconds: float,
     worker_pid: int | None = None,
-    prefer: str | None = None,
+    needs: Sequence[Need] = tuple(Need),
+    memory_bytes: int | None = None,
 ) -> Claim | None:
-    """Take the queued job of the highest priority; among equals the preferred one, else the oldest. None: none is left.
+    """Take the next queued job that this worker can run. None: there is none for it.
 
-    A wake-up says that there is work and `prefer` which job it was sent for; that one may yet have to wait.
+    needs: what it has, the first of them first; a job of the second is taken only where none of the first waits.
+    memory_bytes: of its device; what is known to need more is left to a larger one. None: it takes all.
     """
-    job_id = leases.next_queued(session, Job, prefer=prefer)
-    if job_id is None:
-        return None
-    return claim(session, job_id, worker=worker, device=device, lease_seconds=lease_seconds, worker_pid=worker_pid)
+    for need in needs:
+        job_id = leases.next_queued(session, Job, *fitting(need, memory_bytes=memory_bytes))
+        if job_id is not None:
+            return claim(
+                session, job_id, worker=worker, device=device, lease_seconds=lease_seconds, worker_pid=worker_pid
+            )
+    return None
+
+
+def fitting(need: Need, *, memory_bytes: int | None) -> list[ColumnElement[bool]]:
+    """What holds for the jobs of this need that a device of this memory can hold."""
+    if memory_bytes is None:
+        return [Job.need == need]
+    return [Job.need == need, or_(Job.memory_bytes.is_(None), Job.memory_bytes <= memory_bytes)]
 
 
 def beat(

@@ -61,9 +61,10 @@ def stage(session: Session, job: Job) -> str | None:
 
 
 def queue_position(session: Session, job: Job) -> int | None:
-    """1 for the job to be taken next, 2 for the one after it …; None for a job that is not queued."""
+    """1 for the job to be taken next among those of its need, 2 for the one after it …; None: it is not queued."""
     if job.state is not State.QUEUED:
         return None
-    before = or_(Job.priority > job.priority, (Job.priority == job.priority) & (Job.id < job.id))
-    ahead = select(func.count()).select_from(Job).where(Job.state == State.QUEUED, before)
+    # `due` twice, so that the index ends the walk.
+    before = (Job.due <= job.due) & or_(Job.due < job.due, Job.id < job.id)
+    ahead = select(func.count()).select_from(Job).where(Job.state == State.QUEUED, Job.need == job.need, before)
     return 1 + (session.scalar(ahead) or 0)

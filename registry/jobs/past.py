@@ -2,10 +2,10 @@
 
 from dataclasses import dataclass
 
-from sqlalchemy import select
+from sqlalchemy import ColumnElement, func, select
 from sqlalchemy.orm import Session
 
-from registry.models import EventKind, Job, JobEvent, Json, State
+from registry.models import EventKind, Job, JobEvent, Json, Need, State
 
 #: So many finished jobs of a data set are looked at, the newest ones.
 MOST = 200
@@ -54,12 +54,13 @@ def device_memory(session: Session, job_id: str) -> int | None:
     return max((int(value) for value in values if value is not None), default=None)
 
 
-def ahead(session: Session, *, priority: int, limit: int) -> tuple[list[Job], list[Job], int]:
-    """Jobs that run, the first `limit` of those that are queued and taken before a new one of this priority, and how
-    many of the latter there are.
+def ahead(session: Session, *, need: Need, due: ColumnElement[float], limit: int) -> tuple[list[Job], list[Job], int]:
+    """Jobs of this need that run, the first `limit` of those that are queued and taken before one with this `due`, and
+    how many of the latter there are.
     """
-    running = session.scalars(select(Job).where(Job.state == State.RUNNING).order_by(Job.id)).all()
-    before = (Job.state == State.QUEUED) & (Job.priority >= priority)
-    ids = session.scalars(select(Job.id).where(before).order_by(Job.priority.desc(), Job.id)).all()
-    queued = session.scalars(select(Job).where(Job.id.in_(ids[:limit]))).all()
-    return list(running), list(queued), len(ids)
+    of_need = select(Job).where(Job.need == need)
+    running = session.scalars(of_need.where(Job.state == State.RUNNING).order_by(Job.id)).all()
+    before = of_need.where(Job.state == State.QUEUED, Job.due <= due)
+    queued = session.scalars(before.order_by(Job.due, Job.id).limit(limit)).all()
+    count = session.scalar(select(func.count()).select_from(before.subquery()))
+    return list(running), list(queued), count or 0

@@ -52,6 +52,7 @@ def finish(session: Session, job_id: str, *, attempt: int, publication: Publicat
         request_id=job.request_id,
         priority=job.priority,
         key_id=job.key_id,
+        due=job.due,  # whoever waited for the job waits for its figures
     )
     ending = {
         "state": State.SUCCEEDED,

@@ -3,12 +3,13 @@
 from sqlalchemy import or_, select
 from sqlalchemy.orm import Session
 
-from registry import errors, webhooks
+from registry import errors, leases, webhooks
 from registry.clock import database_now, utc_now
 from registry.ids import new_id
 from registry.jobs.story import change
-from registry.models import ENDED, LIVING, Artifact, EventKind, Job, Json, State
+from registry.models import ENDED, LIVING, Artifact, EventKind, Job, Json, Need, State
 from registry.session import lock_word
+from registry.settings import LEVEL_SECONDS
 
 
 def submit(
@@ -20,10 +21,14 @@ def submit(
     priority: int = 0,
     ipc: int | None = None,
     key_id: str | None = None,
+    need: Need = Need.CPU,
+    memory_bytes: int | None = None,
+    level_seconds: float = LEVEL_SECONDS,
 ) -> Job:
     """Queue a recipe that is already expanded and checked; `ipc` is what its budget resolves to, `key_id` who asks.
 
-    Send the wake-up after the transaction has committed, then call `woken`.
+    memory_bytes: that it will take of its device, as far as that is known. level_seconds: of waiting, that a level of
+    priority is worth. Send the wake-up after the transaction has committed, then call `woken`.
     """
     job = Job(
         id=new_id("job"),
@@ -33,6 +38,9 @@ def submit(
         method=recipe.get("method"),
         ipc=recipe.get("ipc") if ipc is None else ipc,
         priority=priority,
+        due=leases.place(priority=priority, level_seconds=level_seconds),
+        need=need,
+        memory_bytes=memory_bytes,
         request_id=request_id,
         key_id=key_id,
     )
@@ -45,9 +53,10 @@ def submit(
     return job
 
 
-def find_reusable(session: Session, digest: str) -> Job | None:
+def find_reusable(session: Session, digest: str, *, need: Need | None = None) -> Job | None:
     """A job whose result is, or will be, that of this digest: the newest that succeeded, else the oldest living one.
 
+    need: only one that runs, or ran, on this kind of device, since the bytes depend on it; None: on any.
     In a write transaction no one else can submit the same digest through here before this one commits.
     """
     lock_word(session, digest)
@@ -55,6 +64,7 @@ def find_reusable(session: Session, digest: str) -> Job | None:
     kept = (Job.state == State.SUCCEEDED) & Artifact.id.is_not(None) & Artifact.deleted_at.is_(None)
     same = select(Job).outerjoin(Artifact, Artifact.id == Job.artifact_id)
     same = same.where(Job.digest == digest, or_(living, kept))
+    same = same if need is None else same.where(Job.need == need)
     return session.scalar(same.order_by((Job.state == State.SUCCEEDED).desc(), Job.id).limit(1))
 
 
@@ -78,8 +88,9 @@ def cancel(session: Session, job_id: str) -> Job:
     return job
 
 
-def retry(session: Session, job_id: str, *, fresh: bool) -> Job:
-    """Queue a failed or cancelled job again; it resumes from its last snapshot unless `fresh`.
+def retry(session: Session, job_id: str, *, fresh: bool, level_seconds: float = LEVEL_SECONDS) -> Job:
+    """Queue a failed or cancelled job again, as one that has come just now; it resumes from its last snapshot unless
+    `fresh`.
 
     Raises NotFound, JobAlive, or JobFinished for one that succeeded: its artifact is there.
     """
@@ -96,9 +107,10 @@ def retry(session: Session, job_id: str, *, fresh: bool) -> Job:
         "queued_at": database_now(),
         "ended_at": None,
         "error": None,
+        "due": leases.place(priority=job.priority, level_seconds=level_seconds),
     }
     if fresh:
-        values |= {"snapshot": None, "step": None, "progress": 0.0, "eta_seconds": None}
+        values |= {"snapshot": None, "step": None, "progress": 0.0, "eta_seconds": None, "slices": 1}
     told = {"state": State.QUEUED, "reason": "retried", "fresh": fresh}
     change(session, job_id, kind=EventKind.STATE, data=told, values=values)
     session.refresh(job)

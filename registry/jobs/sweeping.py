@@ -9,7 +9,7 @@ from registry import leases
 from registry.clock import utc_now
 from registry.jobs.story import change
 from registry.leases import Swept
-from registry.models import EventKind, Job, Json, State
+from registry.models import EventKind, Job, Json, Need, State
 
 
 def sweep(session: Session, *, max_attempts: int, rewake_seconds: float) -> Swept:
@@ -25,11 +25,16 @@ def sweep(session: Session, *, max_attempts: int, rewake_seconds: float) -> Swep
         if change(session, job.id, fence, kind=EventKind.STATE, data=told, values=values) is not None:
             leases.count_loss(session, job)
             found[state].append(job.id)
+    needs: dict[str, Need] = {}
+    for need in Need:
+        wake = leases.to_wake(session, Job, Job.need == need, queue=need, rewake_seconds=rewake_seconds)
+        needs |= dict.fromkeys(wake, need)
     return Swept(
         requeued=found[State.QUEUED],
         failed=found[State.FAILED],
         cancelled=found[State.CANCELLED],
-        wake=leases.to_wake(session, Job, rewake_seconds=rewake_seconds),
+        wake=list(needs),
+        needs=needs,
     )
 
 

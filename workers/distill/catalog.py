@@ -136,6 +136,12 @@ RECIPE: dict[str, Any] = {
             "minimum": -100,
             "maximum": 100,
         },
+        "device": {
+            "type": "string",
+            "description": "kind of device that it runs on; auto: a GPU where one works, or is what it takes",
+            "default": "auto",
+            "enum": ["auto", "cpu", "gpu"],
+        },
         "webhook": {"type": "string", "description": "address told when the job ends"},
     },
 }

@@ -94,6 +94,12 @@ CATALOG: dict[str, Any] = {
                     "minimum": -100,
                     "maximum": 100,
                 },
+                "device": {
+                    "type": "string",
+                    "description": "kind of device",
+                    "default": "auto",
+                    "enum": ["auto", "cpu", "gpu"],
+                },
                 "webhook": {"type": "string", "description": "told at the end"},
             },
         }

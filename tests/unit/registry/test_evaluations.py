@@ -174,7 +174,7 @@ def test_release_counts_no_loss(database: Database, waiting: str) -> None:
         assert evaluations.sweep(session, **SWEEP).wake == [waiting]
         evaluations.woken(session, waiting)
         assert evaluations.sweep(session, **SWEEP).wake == []
-        again = evaluations.claim_next(session, **HELD, prefer=waiting)
+        again = evaluations.claim_next(session, **HELD)
     assert again is not None
     assert (again.attempt, read(database, waiting).lost) == (2, 0)
 

@@ -10,6 +10,7 @@ import pytest
 from kombu.transport import filesystem
 
 from registry import errors
+from registry.models import Need
 from registry.queue import Queue, celery_config, make_app
 from registry.settings import Settings
 from registry.testing import MemoryQueue
@@ -35,42 +36,46 @@ def received(settings: Settings, name: str) -> dict[str, Any] | None:
 
 def test_wake_ups_arrive_with_the_id_and_nothing_else(settings: Settings) -> None:
     queue = Queue.open(settings)
-    queue.wake_job("job_1")
+    queue.wake_job("job_1", Need.GPU)
     queue.wake_evaluation("eval_1")
     queue.close()
-    job, evaluation = received(settings, "distill"), received(settings, "evaluate")
+    job, evaluation = received(settings, "gpu"), received(settings, "evaluate")
     assert job == {"task": "workers.distill_job", "args": ["job_1"], "type": "application/json"}
     assert evaluation == {"task": "workers.evaluate_artifact", "args": ["eval_1"], "type": "application/json"}
-    assert received(settings, "distill") is None
+    assert received(settings, "gpu") is None
 
 
 def test_purge_drops_what_waits(settings: Settings) -> None:
     queue = Queue.open(settings)
     for i in range(3):
-        queue.wake_job(f"job_{i}")
+        queue.wake_job(f"job_{i}", Need.CPU)
     queue.wake_evaluation("eval_1")
     queue.ping()
     assert queue.purge() == 4
-    assert received(settings, "distill") is None
+    assert received(settings, "gpu") is None
 
 
 def test_a_broker_that_is_gone_is_a_queue_that_is_down(settings: Settings) -> None:
     queue = Queue.open(settings)
     shutil.rmtree(settings.queue_dir)
     with pytest.raises(errors.QueueDown):
-        queue.wake_job("job_1")
+        queue.wake_job("job_1", Need.GPU)
     unreachable = Queue.open(Settings(home=settings.home, broker_url="redis://127.0.0.1:1/0"))
-    asks: list[Callable[[], object]] = [lambda: unreachable.wake_job("job_1"), unreachable.ping, unreachable.purge]
+    asks: list[Callable[[], object]] = [
+        lambda: unreachable.wake_job("job_1", Need.GPU),
+        unreachable.ping,
+        unreachable.purge,
+    ]
     for ask in asks:
         with pytest.raises(errors.QueueDown, match="sweeper"):
             ask()
 
 
-@pytest.mark.parametrize("left", [b"", b'[["distill", "", "dis'])
+@pytest.mark.parametrize("left", [b"", b'[["gpu", "", "gp'])
 def test_a_half_written_file_of_the_folder_broker_is_a_queue_that_is_down(settings: Settings, left: bytes) -> None:
     queue = Queue.open(settings)
-    (settings.queue_dir / "control" / "distill.exchange").write_bytes(left)
-    asks: list[Callable[[], object]] = [lambda: queue.wake_job("job_1"), queue.purge]
+    (settings.queue_dir / "control" / "gpu.exchange").write_bytes(left)
+    asks: list[Callable[[], object]] = [lambda: queue.wake_job("job_1", Need.GPU), queue.purge]
     for ask in asks:
         filesystem.Transport.global_state.clear()  # as in a new process, which has bound no queue yet
         with pytest.raises(errors.QueueDown, match="sweeper"):
@@ -88,10 +93,10 @@ def test_the_configuration_never_pickles_and_never_acknowledges_late(settings: S
 
 def test_the_memory_queue_keeps_the_same_promises() -> None:
     queue = MemoryQueue()
-    queue.wake_job("job_1")
+    queue.wake_job("job_1", Need.GPU)
     queue.wake_evaluation("eval_1")
     queue.ping()
     assert (queue.jobs, queue.evaluations, queue.purge(), queue.jobs) == ([], [], 2, [])
     queue.down = True
     with pytest.raises(errors.QueueDown):
-        queue.wake_job("job_2")
+        queue.wake_job("job_2", Need.CPU)
