@@ -47,7 +47,8 @@ def finish(
 
 def live(services: Services, device: str, *, name: str = "w") -> None:
     with services.database.write() as session:
-        workers.beat_worker(session, worker=name, device=device, hostname="h", pid=1)
+        queues = ["gpu" if device.startswith("cuda") else "cpu", "evaluate", "validate"]
+        workers.beat_worker(session, worker=name, device=device, hostname="h", pid=1, queues=queues)
 
 
 def test_without_a_past_it_is_a_guess_that_says_so(client: TestClient) -> None:
@@ -86,11 +87,8 @@ def test_jobs_on_another_kind_of_device_and_those_that_stumbled_do_not_count(
 ) -> None:
     finish(client, services, seconds=5, device="cuda:0 (NVIDIA)")
     finish(client, services, seconds=500, attempt=2)
-    assert estimate(client)["basis"] == {
-        "jobs": 1,
-        "match": "recipe",
-        "devices": ["cuda"],
-    }  # nobody knows where it runs
+    assert estimate(client, device="gpu")["basis"] == {"jobs": 1, "match": "recipe", "devices": ["cuda"]}
+    assert estimate(client)["basis"]["match"] == "guess"
     live(services, "cpu")
     assert estimate(client)["basis"]["match"] == "guess"
     live(services, "cuda:0 (NVIDIA)", name="v")
@@ -107,7 +105,7 @@ def test_memory_is_what_such_jobs_reported(client: TestClient, services: Service
             jobs.record_event(session, job_id, attempt=held.attempt, kind=EventKind.METRICS, data=told)
         values = {"state": State.SUCCEEDED, "steps": 100, "ended_at": datetime.now(UTC)}
         session.execute(update(Job).where(Job.id == job_id).values(**values))
-    told = estimate(client)
+    told = estimate(client, device="gpu")
     assert (told["memory_bytes"], told["memory_jobs"]) == (5_000_000_000, 1)
 
 
