@@ -54,7 +54,8 @@ def queue(
 
     What is missing is queued, what has failed is queued again, and all others are as they were. On an artifact that was
     never to be evaluated the first network becomes the one whose accuracy stands for it. `due` is their place in the
-    line, by default behind all that is there, and `key_id` who asks. Wake those whose `woken_at` is None after the commit.
+    line, by default behind all that is there; `key_id` is who asks. Wake those whose `woken_at` is None after the
+    commit.
     """
     # Two that ask at the same time for the same take turns; `artifacts.publish` and `finish` take the same lock.
     session.get_one(Artifact, artifact.id, with_for_update=True, populate_existing=True)
