@@ -136,7 +136,7 @@ class Service:
 
         return until(look, what=f"{job_id} is {' or '.join(states)}", seconds=seconds)
 
-    def until_snapshot(self, job_id: str, *, after: int = 0) -> int:
+    def until_snapshot(self, job_id: str, *, after: int = 0, seconds: float = 60) -> int:
         """Until a later attempt at the job is under way and has something to go back to; that attempt's number."""
         folder = self.home / "store" / "named" / "snapshots" / job_id
 
@@ -144,16 +144,16 @@ class Service:
             attempts = [int(path.name.partition("-")[0]) for path in folder.glob("*.safetensors")]
             return next((attempt for attempt in attempts if attempt > after), None)
 
-        return until(look, what=f"an attempt at {job_id} after number {after} has a snapshot", seconds=60)
+        return until(look, what=f"an attempt at {job_id} after number {after} has a snapshot", seconds=seconds)
 
-    def until_evaluated(self, artifact_id: str) -> list[dict[str, Any]]:
+    def until_evaluated(self, artifact_id: str, *, seconds: float = 120) -> list[dict[str, Any]]:
         """The artifact's evaluations, once all of them have ended."""
 
         def look() -> list[dict[str, Any]] | None:
             rows = self.get(f"/v1/artifacts/{artifact_id}/evaluations")["items"]
             return rows if all(row["state"] in ("succeeded", "failed") for row in rows) else None
 
-        return until(look, what=f"the evaluations of {artifact_id} have ended", seconds=120)
+        return until(look, what=f"the evaluations of {artifact_id} have ended", seconds=seconds)
 
     def _get_or_none(self, path: str) -> Any:
         try:
