@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from sqlalchemy.orm import Session
 
+from app.jobs.telling import Stories
 from app.keys.ring import Ring
 from app.metrics.collecting import RegistryCollector
 from app.metrics.meters import Meters
@@ -58,6 +59,7 @@ class Services:
     streams: Streams = field(init=False)
     ring: Ring = field(init=False)
     meters: Meters = field(default_factory=Meters, init=False)
+    stories: Stories = field(init=False)
     _turn: AbstractContextManager[object] = field(init=False)
     _opening: threading.Lock = field(default_factory=threading.Lock, init=False)
     _sampler: "Sampler | None" = None
@@ -68,6 +70,7 @@ class Services:
         folder = self.settings.home.expanduser().absolute() / "cache" / "exports"
         self.exports = FileCache(folder, max_bytes=self.settings.export_cache_bytes)
         self.ring = Ring(self.database, seconds=self.settings.key_cache_seconds)
+        self.stories = Stories(self.database)
         self.streams = Streams(most=self.settings.max_streams, stopping=self.stopping)
         self.meters.registry.register(ProcessCollector(self))
         self.meters.registry.register(RegistryCollector(self._gauges))

@@ -4,16 +4,15 @@ from collections.abc import AsyncIterator
 from typing import Annotated
 
 import anyio
-from anyio.to_thread import run_sync
 from fastapi import Depends, Header
 from fastapi.sse import ServerSentEvent
 
 from app.deps import JobId, Service
 from app.services import Services
 from registry import jobs
-from registry.models import ENDED, JobEvent
 
-BATCH = 500
+#: How old news may be that another listener has looked for, as a share of the time between two looks.
+FRESH = 0.5
 
 LastEventId = Annotated[
     int,
@@ -33,23 +32,17 @@ ExistingJob = Annotated[str, Depends(existing)]
 async def follow(services: Services, job_id: str, *, after: int) -> AsyncIterator[ServerSentEvent]:
     """Events with a number above `after` as they are recorded.
 
-    Each look at the database is a short session of its own: a stream that held one would starve everybody else.
+    Each look at the database is a short session, which all listeners share: a stream that held one would starve
+    everybody else.
     """
-    with services.meters.listeners.track_inprogress():
+    wait = services.settings.event_poll_seconds
+    with services.meters.listeners.track_inprogress(), services.stories.listening(job_id):
         while not services.stopping.is_set():
-            ended, found = await run_sync(_news, services, job_id, after)
+            ended, found = await services.stories.after(job_id, after, fresh_seconds=FRESH * wait)
             for event in found:
                 after = event.number
-                data = {"at": event.created_at.isoformat(), **event.data}
-                yield ServerSentEvent(event=event.kind.value, id=str(event.number), data=data)
-            if ended and len(found) < BATCH:
+                yield event.sent
+            if ended:
                 return
-            if len(found) < BATCH:
-                await anyio.sleep(services.settings.event_poll_seconds)
-
-
-def _news(services: Services, job_id: str, after: int) -> tuple[bool, list[JobEvent]]:
-    """Whether the job has ended, and what is new. The state is read first: what ended it is then among the events."""
-    with services.database.read() as session:
-        ended = jobs.get(session, job_id).state in ENDED
-        return ended, list(jobs.events(session, job_id, after=after, limit=BATCH))
+            if not found:
+                await anyio.sleep(wait)

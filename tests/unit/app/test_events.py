@@ -1,11 +1,13 @@
 """A job's story as Server-Sent Events."""
 
+import asyncio
 import threading
 from typing import Any
 
 import pytest
 from fastapi.testclient import TestClient
 
+from app.jobs.telling import Stories
 from app.services import Services
 from registry import jobs
 from registry.models import EventKind
@@ -75,12 +77,73 @@ def test_a_stream_follows_a_running_job_to_its_end(client: TestClient, services:
 def test_more_events_than_one_look_takes_are_all_told(
     client: TestClient, services: Services, running: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("app.jobs.events.BATCH", 2)
+    monkeypatch.setattr("app.jobs.telling.BATCH", 2)
     for step in range(4):
         record(services, running, kind=EventKind.PROGRESS, step=step)
     end(services, running)
     told = parse(client.get(f"/v1/jobs/{running}/events").text)
     assert [event["id"] for event in told] == [str(n) for n in range(1, 8)]
+
+
+async def looked(stories: Stories, job_id: str, after: int, *, fresh: float = 60.0) -> tuple[bool, list[int]]:
+    ended, found = await stories.after(job_id, after, fresh_seconds=fresh)
+    return ended, [told.number for told in found]
+
+
+def test_listeners_share_one_look_at_the_database(services: Services, running: str) -> None:
+    looks: list[int] = []
+    stories = services.stories
+    read = stories._read
+
+    def counted(job_id: str, after: int) -> Any:
+        looks.append(after)
+        return read(job_id, after)
+
+    stories._read = counted  # type: ignore[method-assign]
+
+    async def listen() -> None:
+        with stories.listening(running):
+            for _ in range(200):
+                assert await looked(stories, running, 0) == (False, [1, 2])
+            record(services, running, kind=EventKind.LOG, message="new")
+            stories._news[running].looked = 0.0  # long ago
+            found = await asyncio.gather(*(looked(stories, running, 2) for _ in range(200)))
+            assert (False, [3]) in found
+            assert await looked(stories, running, 2) == (False, [3])
+            assert await looked(stories, running, 1) == (False, [2, 3]), "who is behind"
+        assert not stories._news
+        assert not stories._listeners
+
+    asyncio.run(listen())
+    assert looks == [0, 2]
+
+
+def test_who_is_far_behind_or_ahead_disturbs_nobody(
+    services: Services, running: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("app.jobs.telling.BATCH", 3)
+    for step in range(6):
+        record(services, running, kind=EventKind.PROGRESS, step=step)
+    stories = services.stories
+
+    async def listen() -> None:
+        with stories.listening(running):
+            assert await looked(stories, running, 99) == (False, [])
+            assert await looked(stories, running, 0) == (False, [1, 2, 3])
+            assert await looked(stories, running, 3) == (False, [4, 5, 6])
+            assert await looked(stories, running, 6) == (False, [7, 8])
+            end(services, running)
+            assert await looked(stories, running, 8, fresh=0.0) == (True, [9])
+            assert await looked(stories, running, 99) == (True, [])
+            assert await looked(stories, running, 0) == (False, [1, 2, 3])
+
+    asyncio.run(listen())
+
+
+def test_a_number_that_is_none_is_told_as_null(client: TestClient, services: Services, running: str) -> None:
+    record(services, running, kind=EventKind.PROGRESS, loss=float("nan"))
+    end(services, running)
+    assert '"loss":null' in client.get(f"/v1/jobs/{running}/events").text
 
 
 def test_an_idle_stream_is_kept_open_with_pings(
