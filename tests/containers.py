@@ -1,4 +1,4 @@
-"""What the Dockerfile and docker-compose.yml say, for tests: reading them takes no container engine."""
+"""What Dockerfile, docker-compose.yml and the Kubernetes manifests say, for tests: no container engine is needed."""
 
 import re
 import shutil
@@ -39,6 +39,30 @@ def compose(values: Mapping[str, str]) -> dict[str, Any]:
         return value or (found["text"] or "")
 
     return yaml.safe_load(_VARIABLE.sub(fill, text))
+
+
+def kubernetes(name: str) -> list[dict[str, Any]]:
+    """The resources of deploy/kubernetes/NAME as `kubectl kustomize` puts them together, but for its labels."""
+    folder = ROOT / "deploy" / "kubernetes" / name
+    told = yaml.safe_load((folder / "kustomization.yaml").read_text(encoding="utf-8"))
+    images = {
+        image["name"]: f"{image.get('newName', image['name'])}:{image['newTag']}" for image in told.get("images", ())
+    }
+    found: list[dict[str, Any]] = []
+    for entry in told["resources"]:
+        if (folder / entry).is_dir():
+            found += kubernetes(str((folder / entry).resolve().relative_to(folder.parent)))
+        else:
+            found += yaml.safe_load_all((folder / entry).read_text(encoding="utf-8"))
+    for resource in found:
+        for container in pod_of(resource).get("containers", ()):
+            container["image"] = images.get(container["image"], container["image"])
+    return found
+
+
+def pod_of(resource: Mapping[str, Any]) -> dict[str, Any]:
+    """The specification of the pods that a resource makes; empty where it makes none."""
+    return resource.get("spec", {}).get("template", {}).get("spec", {})
 
 
 def env_example() -> dict[str, str]:

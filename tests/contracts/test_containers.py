@@ -278,6 +278,11 @@ def test_a_worker_is_not_well_without_its_registry(tmp_path, monkeypatch, capsys
     monkeypatch.setenv("DISTILLED_DATABASE_URL", f"sqlite:///{tmp_path}/nowhere/registry.db")
     assert worker_health.main() == 1
     assert "DISTILLED_DATABASE_URL" in capsys.readouterr().err
+    assert worker_health.main(["--alive"]) == 0, "no reason to end a job of hours"
+
+
+def test_a_worker_that_is_silent_is_not_alive(database, capsys):
+    assert worker_health.main(["--alive"]) == 1
 
 
 # -- the proxy -------------------------------------------------------------------------------------------------------
