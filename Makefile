@@ -9,7 +9,7 @@ PORT ?= 8000
 # How many processes share the tests. Each file stays in one of them, and the longest go first (tests/conftest.py).
 PROCESSES ?= 2
 
-.PHONY: setup run test check fix catalog clean
+.PHONY: setup run test load check fix catalog clean
 
 setup: $(STAMP)
 
@@ -27,6 +27,10 @@ run: setup
 
 test: setup
 	$(BIN)/python -m pytest -n $(PROCESSES)
+
+# What a front end bears in a minute, and its memory over an hour's requests: benchmarks/results/load.md.
+load: setup
+	$(BIN)/python -m benchmarks.load
 
 check: setup
 	$(BIN)/ruff check .

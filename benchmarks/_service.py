@@ -17,13 +17,13 @@ _READY_SECONDS = 90.0
 
 
 @contextmanager
-def service(*, environment: dict[str, str] | None = None) -> Generator[distilled.Client]:
-    """A client of a fresh service. Its log is shown if it does not come up."""
-    with tempfile.TemporaryDirectory(prefix="distilled-benchmark-") as folder, socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-        probe.close()
-        command = [sys.executable, "-m", "distilled", "up", "--home", folder, "--port", str(port)]
+def service(
+    *, environment: dict[str, str] | None = None, home: Path | None = None, port: int | None = None
+) -> Generator[distilled.Client]:
+    """A client of a fresh service. home: a folder to be made; None: a temporary one. Its log is shown if it fails."""
+    with tempfile.TemporaryDirectory(prefix="distilled-benchmark-") as folder:
+        port = port or free_port()
+        command = [sys.executable, "-m", "distilled", "up", "--home", str(home or folder), "--port", str(port)]
         log = Path(folder) / "up.log"
         with log.open("wb") as out:
             process = subprocess.Popen(
@@ -36,6 +36,13 @@ def service(*, environment: dict[str, str] | None = None) -> Generator[distilled
             finally:
                 process.terminate()
                 process.wait(timeout=60)
+
+
+def free_port() -> int:
+    """A loopback port that nothing listens on now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
 
 
 def _wait(process: "subprocess.Popen[bytes]", port: int, log: Path) -> None:

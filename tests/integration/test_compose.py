@@ -41,6 +41,8 @@ RECIPE: dict[str, Any] = {
 #: What a laptop's two cores need that Compose does not say, and faster looks than a cluster's.
 HERE = {"DISTILLED_TORCH_THREADS": "1", "DISTILLED_HEARTBEAT_SECONDS": "1", "OMP_NUM_THREADS": "1"}
 PYTHONPATH = {"PYTHONUNBUFFERED": "1", "PYTHONDONTWRITEBYTECODE": "1"}
+#: As `docker compose up --scale worker-cpu=2` starts them.
+WORKERS = 2
 KEY = {"Authorization": f"Bearer {SECRETS['API_KEY']}"}
 
 
@@ -57,13 +59,16 @@ class Stack:
         self.described = compose(SECRETS)["services"]
         self.roots = {target: lay_out(target, self.folder / target) for target in ("api", "worker")}
 
-    def environment(self, service: str, target: str, **more: str) -> dict[str, str]:
-        """The variables of the image and of Compose, with the test's addresses in place of the containers'."""
+    def environment(self, service: str, target: str, *, name: str = "", **more: str) -> dict[str, str]:
+        """The variables of the image and of Compose, with the test's addresses in place of the containers'.
+
+        name: of the replica, each of which has a home of its own.
+        """
         image, said = dockerfile()[target].environment(), self.described[service]["environment"]
         ours = {name: value for name, value in {**image, **said}.items() if name != "PATH"}
         for container, here in self.addresses.items():
             ours = {name: value.replace(container, here) for name, value in ours.items()}
-        home = self.folder / "volumes" / service
+        home = self.folder / "volumes" / (name or service)
         home.mkdir(parents=True, exist_ok=True)
         ours |= {"DISTILLED_HOME": str(home), "HOME": str(home), "PYTHONPATH": str(self.roots[target])}
         inherited = {name: os.environ[name] for name in ("PATH", "LANG", "TMPDIR") if name in os.environ}
@@ -74,7 +79,11 @@ class Stack:
         command = [sys.executable, "-P", "-m", "distilled", *self.described[service]["command"]]
         with self.log(name).open("wb") as log:
             self.processes[name] = subprocess.Popen(
-                command, cwd=self.roots[target], env=self.environment(service, target, **more), stdout=log, stderr=log
+                command,
+                cwd=self.roots[target],
+                env=self.environment(service, target, name=name, **more),
+                stdout=log,
+                stderr=log,
             )
         return self.processes[name]
 
@@ -88,9 +97,15 @@ class Stack:
             port = services.free_port()
             self.run("api", "api", name=f"api-{number}", DISTILLED_HOST="127.0.0.1", DISTILLED_PORT=str(port))
             self.fronts.append(f"http://127.0.0.1:{port}")
-        self.run("worker-cpu", "worker", name="worker")
+        for number in range(WORKERS):
+            self.run("worker-cpu", "worker", name=f"worker-{number}")
         for front in self.fronts:
             self.until(lambda front=front: answers(f"{front}/readyz"), f"{front} is ready", seconds=90)
+        self.until(lambda: len(self.workers()) == WORKERS, "all workers are known", seconds=90)
+
+    def workers(self) -> list[dict[str, Any]]:
+        """The live workers, as a front end tells of them."""
+        return httpx2.get(f"{self.fronts[0]}/v1/workers", headers=KEY, timeout=10).json()["items"]
 
     def until(self, look: Callable[[], Any], what: str, *, seconds: float) -> Any:
         """What `look` finds, as soon as it finds something. A process that ends meanwhile ends the wait."""
