@@ -2,7 +2,7 @@
 
 import time
 from collections import Counter, deque
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
@@ -56,7 +56,7 @@ class Stories:
         self._listeners: Counter[str] = Counter()
 
     @contextmanager
-    def listening(self, job_id: str) -> Iterator[None]:
+    def listening(self, job_id: str) -> Generator[None]:
         """As long as anyone listens to a job its news are kept."""
         self._listeners[job_id] += 1
         try:
