@@ -8,6 +8,7 @@ from anyio.to_thread import run_sync
 from fastapi import Depends, FastAPI
 
 from app import errors, freeing, health
+from app.admin import auditing
 from app.admin import routes as admin
 from app.aliases import routes as aliases
 from app.artifacts import comparing, evaluating
@@ -26,6 +27,8 @@ from app.inference.answers import ProtocolErrors
 from app.jobs import methods
 from app.jobs import routes as jobs
 from app.jobs import webhooks as job_webhooks
+from app.keys import noting
+from app.keys import routes as keys
 from app.keys.scopes import check_declared
 from app.metrics import routes as metrics
 from app.metrics.meters import Metered
@@ -60,7 +63,9 @@ ROUTERS = (
     croissant.router,
     inference.router,
     hub.router,
+    keys.router,
     admin.router,
+    auditing.router,
     health.router,
     metrics.router,
     gallery.router,
@@ -78,7 +83,7 @@ def create_app(settings: AppSettings, *, services: Services | None = None) -> Fa
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncGenerator[None]:
-        every = (Sweeper(parts), freeing.rounds(parts), delivering.rounds(parts))
+        every = (Sweeper(parts), freeing.rounds(parts), delivering.rounds(parts), noting.rounds(parts))
         rounds = [each for each in every if each is not None]
         await run_sync(remove_stale, settings.home)
         for each in rounds:
@@ -89,6 +94,7 @@ def create_app(settings: AppSettings, *, services: Services | None = None) -> Fa
             parts.stopping.set()
             for each in rounds:
                 await run_sync(each.stop)
+            await run_sync(noting.note_last, parts)
             await run_sync(parts.close)
 
     app = FastAPI(

@@ -24,6 +24,7 @@ class AppSettings(Settings):
     cpu_hours: float = Field(
         24.0, gt=0, description="a job for any device that a CPU would take longer for waits for a GPU"
     )
+    audit_days: float = Field(90.0, gt=0, le=36500, description="how long the audit log keeps a line")
     event_poll_seconds: float = Field(0.5, gt=0, description="how often an event stream looks for news")
     export_cache_bytes: int = Field(1024**3, ge=0, description="finished sets that are kept for the next download")
     max_streams: int = Field(16, ge=1, description="endless streams that are sent at a time")

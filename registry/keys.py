@@ -118,21 +118,27 @@ def revoke(session: Session, key_id: str, *, keep_admin: bool = False) -> ApiKey
         key.revoked_at = utc_now()
         session.flush()
         if keep_admin:
-            check_admin(session)
+            _check_admin(session)
     return key
 
 
 def rotate(session: Session, key_id: str, *, grace_seconds: float, seconds: float | None = None) -> Cut:
     """A key with another secret and the same name and scopes; the old one stays valid for the grace, if not for less.
 
-    seconds: how long the new one is valid; None: until it is revoked. Raises NotFound, or Conflict for one that
-    is over.
+    seconds: how long the new one is valid; None: for as long as the old one was made for. Raises NotFound, or Conflict
+    for one that is over or was rotated before.
     """
     lock_word(session, LOCK)
     get(session, key_id, hold=True)
     key = session.scalar(select(ApiKey).where(ApiKey.id == key_id, _is_live()))
     if key is None:
         raise errors.Conflict(f"Key {key_id} is revoked or expired and cannot be rotated; make a new one.")
+    if session.scalar(select(ApiKey.id).where(ApiKey.rotated_from == key_id).limit(1)) is not None:
+        raise errors.Conflict(
+            f"Key {key_id} was rotated before; rotate the key that took its place, or make a new one."
+        )
+    if seconds is None and key.expires is not None:
+        seconds = key.expires - key.created_at.timestamp()
     until = now(session) + grace_seconds
     key.expires = until if key.expires is None else min(key.expires, until)
     return make(
@@ -140,14 +146,9 @@ def rotate(session: Session, key_id: str, *, grace_seconds: float, seconds: floa
     )
 
 
-def check_admin(session: Session) -> None:
-    """Raises InUse where no key that is valid now could make or revoke another one."""
-    live = session.scalars(select(ApiKey.scopes).where(_is_live()))
-    if not any(Scope.ADMIN in scopes for scopes in live):
-        raise errors.InUse(
-            "Without this there would be no key with the scope `admin`, and nobody could make one over HTTP; "
-            "make one first, set DISTILLED_API_KEY, or do it on the server's machine with `distilled keys --here`."
-        )
+def is_there_admin(session: Session) -> bool:
+    """Whether a key that is valid now could make another one."""
+    return any(Scope.ADMIN in scopes for scopes in session.scalars(select(ApiKey.scopes).where(_is_live())))
 
 
 def used(session: Session, when: Mapping[str, datetime]) -> None:
@@ -163,6 +164,14 @@ def used(session: Session, when: Mapping[str, datetime]) -> None:
 def digest_of(secret: str) -> str:
     """What a secret is kept as: its sha256, in hex."""
     return sha256(secret.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def _check_admin(session: Session) -> None:
+    if not is_there_admin(session):
+        raise errors.InUse(
+            "This is the last key with the scope `admin`, and without it nobody could make another one over HTTP. "
+            "Make one first, set DISTILLED_API_KEY, or revoke it with `distilled keys revoke --here` on the server."
+        )
 
 
 def _is_live() -> ColumnElement[bool]:

@@ -15,9 +15,9 @@ from app.hub import files
 from app.hub.door import PREFIX
 from app.hub.metadata import searched_tags
 from app.hub.repositories import MAIN, NAMESPACE, Repository, at
+from app.keys.caller import LOCAL, Asking
 from app.keys.scopes import READ
 from app.paging import MAX_LIMIT, Cursor, link_next
-from app.services import Services
 from distilled import continuing
 from registry import aliases, artifacts
 from registry.models import Artifact
@@ -62,6 +62,7 @@ def get_repository(
     name: str,
     session: Reading,
     service: Service,
+    asking: Asking,
     revision: str = MAIN,
     blobs: bool = False,
     expand: Expand = None,
@@ -69,7 +70,7 @@ def get_repository(
     """A repository at a revision. blobs: its files with sizes and digests, which makes them all."""
     repository = at(session, namespace, name, revision)
     return {
-        **_summary(f"{namespace}/{name}", repository.artifact, service),
+        **_summary(f"{namespace}/{name}", repository.artifact, private=asking is not LOCAL),
         "sha": repository.commit,
         "lastModified": _time(repository.modified),
         "cardData": repository.metadata,
@@ -129,7 +130,7 @@ def list_repositories(
     request: Request,
     response: Response,
     session: Reading,
-    service: Service,
+    asking: Asking,
     search: Annotated[list[str] | None, Query(description="parts of the name, whatever the case")] = None,
     author: str | None = None,
     filter: Annotated[list[str] | None, Query(description="tags that it has, all of them")] = None,
@@ -146,16 +147,18 @@ def list_repositories(
     link_next(request, response, page.next_cursor)
     names = aliases.of_artifacts(session, [item.id for item in page.items])
     found = [
-        _summary(f"{NAMESPACE}/{name}", item, service) for item in page.items for name in names.get(item.id, [item.id])
+        _summary(f"{NAMESPACE}/{name}", item, private=asking is not LOCAL)
+        for item in page.items
+        for name in names.get(item.id, [item.id])
     ]
     wanted, words = set(filter or ()), [word.lower() for word in search or ()]
     return [one for one in found if wanted <= set(one["tags"]) and all(word in one["id"].lower() for word in words)]
 
 
 @router.get("/api/whoami-v2")
-def whoami() -> dict[str, Any]:
-    """Who holds the key: the guard has looked at it."""
-    token = {"displayName": NAMESPACE, "role": "read"}
+def whoami(asking: Asking) -> dict[str, Any]:
+    """Who holds the key. Nobody can write at this door, so every token has the role `read`."""
+    token = {"displayName": asking.name, "role": "read"}
     about = {"type": "user", "id": NAMESPACE, "name": NAMESPACE, "fullname": NAMESPACE, "isPro": False, "orgs": []}
     return {**about, "auth": {"type": "access_token", "accessToken": token}}
 
@@ -170,12 +173,12 @@ def get_nothing(rest: str, path: str = "") -> None:
     raise RepoNotFound(f"here are only datasets called {NAMESPACE}/<alias or id>; ask with repo_type='dataset'")
 
 
-def _summary(name: str, artifact: Artifact, services: Services) -> dict[str, Any]:
+def _summary(name: str, artifact: Artifact, *, private: bool) -> dict[str, Any]:
     return {
         "_id": artifact.id,
         "id": name,
         "author": NAMESPACE,
-        "private": services.settings.key is not None,
+        "private": private,
         "gated": False,
         "disabled": False,
         "downloads": 0,
