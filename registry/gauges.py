@@ -6,18 +6,19 @@ All of it comes from a handful of statements, each of which walks an index or a 
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from sqlalchemy import func, select
+from sqlalchemy import func, select, true
 from sqlalchemy.orm import Session
 
 from registry import totals
 from registry.clock import database_now
-from registry.models import Blob, Evaluation, Job, MessageState, State, Validation, WebhookMessage, Worker
-from registry.queue import DISTILL_QUEUE, EVALUATE_QUEUE, VALIDATE_QUEUE
+from registry.models import Blob, Evaluation, Job, MessageState, Need, State, Validation, WebhookMessage, Worker
 from registry.totals import Counted
 from registry.workers import HELD, LIVE_SECONDS
 
-#: Where each kind of row waits for a worker.
-QUEUE_OF = {Job: DISTILL_QUEUE, Evaluation: EVALUATE_QUEUE, Validation: VALIDATE_QUEUE}
+#: What waits for a worker in each queue.
+WAITING = {need.value: (Job, Job.need == need) for need in Need} | {
+    model.queue: (model, true()) for model in (Evaluation, Validation)
+}
 Labels = tuple[str, ...]
 
 
@@ -45,16 +46,16 @@ def look(session: Session) -> Gauges:
         table = model.__tablename__
         found = session.execute(select(model.state, func.count()).group_by(model.state)).all()
         rows |= {(table, str(state)): 0 for state in State} | {(table, str(state)): count for state, count in found}
-        queue = (QUEUE_OF[model],)
-        queued = select(func.count(), database_now() - func.min(model.queued_at)).where(model.state == State.QUEUED)
-        waiting[queue], age = session.execute(queued).one()
-        oldest_seconds[queue] = max(0.0, age or 0.0)
         # Holds that have not ended count up to their last sign of life, so that their end takes nothing back.
         held = select(model.device, func.sum(model.heartbeat - model.held_since)).where(model.state == State.RUNNING)
         for device, seconds in session.execute(held.group_by(model.device)):
             labels = (totals.device_kind(device), table)
             of_devices = sums[Counted.DEVICE_SECONDS]
             of_devices[labels] = of_devices.get(labels, 0.0) + max(0.0, seconds or 0.0)
+    for queue, (model, condition) in WAITING.items():
+        queued = select(func.count(), database_now() - func.min(model.queued_at))
+        waiting[queue,], age = session.execute(queued.where(model.state == State.QUEUED, condition)).one()
+        oldest_seconds[queue,] = max(0.0, age or 0.0)
     blobs, store_bytes = session.execute(select(func.count(), func.coalesce(func.sum(Blob.num_bytes), 0))).one()
     return Gauges(
         rows=rows,

@@ -99,7 +99,7 @@ def test_the_registry_is_told_as_it_is(client: TestClient, services: Services, a
     assert ask("distilled_step_duration_seconds_sum", **step) == 0.5
     held = ask("distilled_device_seconds_total", device="cuda", of="jobs")
     assert held == pytest.approx(500, abs=60)
-    ages = [ask("distilled_queue_age_seconds", queue=name) or 0 for name in ("distill", "evaluate", "validate")]
+    ages = [ask("distilled_queue_age_seconds", queue=name) or 0 for name in ("cpu", "evaluate", "validate")]
     assert ages[0] == pytest.approx(1000, abs=60)
     assert ages[2] == 0
 
