@@ -24,7 +24,7 @@ from distilled import __version__
 from distilled.cli.main import build
 from registry import schema, workers
 from registry.session import Database
-from tests.containers import ROOT, SECRETS, Unset, compose, dockerfile, env_example, lay_out
+from tests.containers import ROOT, SECRETS, Unset, compose, dockerfile, env_example, lay_out, readers
 from workers.identity import machine, worker_name
 from workers.settings import WorkerSettings
 
@@ -47,6 +47,20 @@ def test_compose_obeys_the_compose_specification():
     # Dumped again: the reader knows no merge keys, which Compose resolves as YAML does.
     read = compose_spec.PyCompose.from_yaml(yaml.safe_dump(compose(SECRETS)))
     assert set(read.service_names()) == {"postgres", "redis", "store", "proxy", *OURS}
+
+
+@pytest.mark.parametrize("read", readers())
+def test_whoever_reads_compose_finds_all_of_it(read):
+    found = read(SECRETS)["services"]
+    own = compose(SECRETS)["services"]
+    assert found.keys() == own.keys() == {"postgres", "redis", "store", "proxy", *OURS}
+    for name, service in found.items():
+        assert service["image"] == own[name]["image"]
+        assert service.get("environment", {}) == own[name].get("environment", {})
+        assert service.get("command") == own[name].get("command")
+    assert found["api"]["deploy"]["replicas"] == 2
+    (device,) = found["worker-gpu"]["deploy"]["resources"]["reservations"]["devices"]
+    assert device["capabilities"] == ["gpu"]
 
 
 def test_no_secret_has_a_default():
