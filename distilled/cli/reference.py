@@ -29,9 +29,17 @@ def markdown() -> str:
     """The whole page."""
     group: Any = get_command(build())  # a command group, whose type typer does not export
     parts = [_INTRODUCTION, "## Exit codes\n", *_exit_codes(), ""]
-    for name, command in group.commands.items():
+    for name, command in _commands(group):
         parts += [f"## {name}\n", _sentences(command.help or ""), "", *_parameters(command), ""]
     return "\n".join(parts).rstrip() + "\n"
+
+
+def _commands(group: Any, before: str = "") -> Iterator[tuple[str, Any]]:
+    """All commands with the words that call them; those of a group after it."""
+    for name, command in group.commands.items():
+        yield before + name, command
+        if hasattr(command, "commands"):
+            yield from _commands(command, f"{before}{name} ")
 
 
 def _exit_codes() -> Iterator[str]:

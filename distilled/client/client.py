@@ -20,11 +20,11 @@ import httpx2
 from distilled.bars import JobBar, transfer_told, watched
 from distilled.cache import Cache
 from distilled.client import content, events, uploads
+from distilled.client.keys import Keys
 from distilled.client.opened import OpenedArtifact
 from distilled.client.queries import query_of, segment
 from distilled.client.retry import Backoff
 from distilled.client.samples import Sample
-from distilled.client.upkeep import Upkeep
 from distilled.client.values import Artifact, Event, Job, Json
 from distilled.client.wire import Wire
 
@@ -32,7 +32,7 @@ DEFAULT_URL = "http://127.0.0.1:8000"
 Classes = Sequence[str | int] | str  # names or indices; one text may hold several, with commas between
 
 
-class Client(Upkeep):
+class Client(Keys):
     """A service at `url`; without one at DISTILLED_URL, or on this machine. `key` falls back to DISTILLED_API_KEY.
 
     Calls that may be repeated are, with growing pauses, when the service is restarting or overloaded. Every failure is
