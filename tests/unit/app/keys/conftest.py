@@ -2,15 +2,21 @@
 
 from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
 import pytest
+from fastapi import FastAPI
 from fastapi.testclient import TestClient
 from pydantic import SecretStr
 
 from app.main import create_app
 from app.services import Services
+from app.settings import AppSettings
 from registry import keys
 from registry.scopes import Scope
+from registry.session import Database
+from registry.testing import MemoryQueue, memory_store
+from tests.unit.app.catalog import CATALOG
 
 ROOT = "the-root-key"
 KINDS: dict[str, tuple[Scope, ...]] = {
@@ -48,11 +54,21 @@ def held(services: Services) -> dict[str, Held]:
     return {name: cut(services, name, scopes) for name, scopes in KINDS.items()}
 
 
+@pytest.fixture(scope="session")
+def keyed_app(tmp_path_factory: pytest.TempPathFactory, template: Path) -> FastAPI:
+    """An application with a root key for all tests; its parts are each test's own."""
+    settings = AppSettings(home=tmp_path_factory.mktemp("keyed"), api_key=SecretStr(ROOT))
+    database = Database(f"sqlite:///{template}")
+    parts = Services(settings=settings, database=database, store=memory_store(), queue=MemoryQueue(), catalog=CATALOG)
+    return create_app(settings, services=parts)
+
+
 @pytest.fixture
-def keyed(services: Services) -> Iterator[Callable[[str], TestClient]]:
+def keyed(keyed_app: FastAPI, services: Services) -> Iterator[Callable[[str], TestClient]]:
     """Clients of a service with a root key, by the secret they show; the service is reached by any name."""
     services.settings = services.settings.model_copy(update={"api_key": SecretStr(ROOT)})
-    app = create_app(services.settings, services=services)
+    app = keyed_app
+    app.state.services = services
     opened: list[TestClient] = []
 
     def connect(secret: str) -> TestClient:
