@@ -26,11 +26,12 @@ from types import MappingProxyType
 from typing import Any
 
 import structlog
-from fastapi import FastAPI, Request
+from fastapi import APIRouter, FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 from starlette.responses import Response
+from starlette.routing import Route
 
 from app.problems import pointer, problem
 from distilled import errors as distilled_errors
@@ -277,11 +278,21 @@ def kind_of(error: Exception) -> Kind:
     return next(KINDS[base] for base in type(error).__mro__ if base in KINDS)
 
 
-def install(app: FastAPI) -> None:
-    """Let the framework's own two kinds of error look like ours. All others reach the outermost middleware."""
+def install(app: FastAPI, *, routers: Sequence[APIRouter]) -> None:
+    """Let the framework's own two kinds of error look like ours. All others reach the outermost middleware.
+
+    routers: all of the application's. Of a path that several routes share, the framework's `Allow` names the first
+    one's methods alone; RFC 9110 asks for those of the resource.
+    """
+    routes = [route for router in routers for route in router.routes if isinstance(route, Route)]
 
     def handle(request: Request, error: Exception) -> Response:
-        return answer(error)
+        answered = answer(error)
+        if answered.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
+            path = request.scope["path"]
+            methods = {method for route in routes if route.path_regex.match(path) for method in route.methods or ()}
+            answered.headers["Allow"] = ", ".join(sorted(methods))
+        return answered
 
     app.add_exception_handler(HTTPException, handle)
     app.add_exception_handler(RequestValidationError, handle)

@@ -112,7 +112,7 @@ def create_app(settings: AppSettings, *, services: Services | None = None) -> Fa
     for router in ROUTERS:
         check_declared(router)
         app.include_router(router)
-    errors.install(app)
+    errors.install(app, routers=ROUTERS)
     # The last one added is the outermost: every answer, also a refusal, has an id and stands in the log.
     files = (("POST", datasets.router.prefix), ("PATCH", resumable.router.prefix))
     app.add_middleware(BodyLimit, uploads=files, max_upload_bytes=settings.max_upload_bytes)

@@ -5,6 +5,7 @@ from typing import Any
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 
+from app import answers
 from app.jobs.methods import evaluation_schema, recipe_schema
 from app.problems import MEDIA_TYPE, ProblemDetails, responses
 from app.services import Catalog
@@ -24,12 +25,13 @@ def describe(app: FastAPI, catalog: Catalog, *, has_key: bool) -> dict[str, Any]
     schemas |= ours.pop("$defs", {}) | {"ProblemDetails": ours}
     for path in document["paths"].values():
         for operation in path.values():
-            answers = operation["responses"]
-            if "422" in answers and MEDIA_TYPE not in answers["422"]["content"]:
-                answers["422"] = responses(422)[422]
+            told = operation["responses"]
+            if "422" in told and MEDIA_TYPE not in told["422"]["content"]:
+                told["422"] = responses(422)[422]
     stream = document["paths"]["/v1/jobs/{job_id}/events"]["get"]["responses"]["200"]
-    # FastAPI describes events with a keyword of OpenAPI 3.2 in a document of 3.1, which validators refuse.
-    stream["content"] = {"text/event-stream": {"schema": {"type": "string"}}}
+    # FastAPI describes events with a keyword of OpenAPI 3.2 in a document of 3.1, which validators refuse. Whether a
+    # schema there means the whole stream or each event is read in both ways, so there is none.
+    stream["content"] = {"text/event-stream": {}}
     submit = document["paths"]["/v1/jobs"]["post"]
     submit["requestBody"] = {
         "required": True,
@@ -40,6 +42,7 @@ def describe(app: FastAPI, catalog: Catalog, *, has_key: bool) -> dict[str, Any]
         "required": True,
         "content": {"application/json": {"schema": _later_evaluation(catalog), "example": {"networks": ["resnet18"]}}},
     }
+    answers.complete(document)
     if not has_key:
         # Whether it needs one is decided by the registry at any time; a document is made once.
         for path in document["paths"].values():
@@ -55,5 +58,6 @@ def _later_evaluation(catalog: Catalog) -> dict[str, Any]:
         name: {key: value for key, value in declared.items() if key != "default"}
         for name, declared in schema["properties"].items()
     }
-    options["networks"]["minItems"] = 1
-    return {**schema, "properties": options, "required": ["networks"]}
+    networks = {**options.pop("networks"), "minItems": 1}
+    options = {name: {"anyOf": [declared, {"type": "null"}]} for name, declared in options.items()}
+    return {**schema, "properties": {"networks": networks, **options}, "required": ["networks"]}

@@ -80,6 +80,7 @@ _SAID = {
     413: "The body is larger than this service takes",
     415: "This is not taken here in this form",
     416: "The range lies outside the content",
+    421: "The service is not called so; without a key it answers to this machine's own names",
     422: "Fields are wrong; each is named with its fix",
     429: "Too much is asked for at a time; Retry-After says when to ask again",
     500: "The service failed",

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from distilled.errors import ArtifactError
+from distilled.errors import ArtifactError, RecipeError
 from distilled.extras import require_torch
 from distilled.manifest import canonical_json, check_header
 
@@ -45,14 +45,17 @@ def read_header(source: bytes | Path) -> dict[str, Any]:
 
 def tensor_table(source: bytes | Path) -> dict[str, dict[str, Any]]:
     """name -> {"dtype", "shape", "bytes"} of the stored tensors, without torch. Raises ArtifactError."""
-    return {
-        name: {
-            "dtype": entry["dtype"],
-            "shape": entry["shape"],
-            "bytes": entry["data_offsets"][1] - entry["data_offsets"][0],
+    try:
+        return {
+            name: {
+                "dtype": entry["dtype"],
+                "shape": entry["shape"],
+                "bytes": entry["data_offsets"][1] - entry["data_offsets"][0],
+            }
+            for name, entry in _parse(source)[1].items()
         }
-        for name, entry in _parse(source)[1].items()
-    }
+    except (LookupError, TypeError) as error:
+        raise ArtifactError("the file's table of tensors is damaged; fetch it again") from error
 
 
 def _parse(source: bytes | Path) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -65,10 +68,10 @@ def _parse(source: bytes | Path) -> tuple[dict[str, Any], dict[str, Any]]:
             (length,) = struct.unpack("<Q", source[:8])
             raw = source[8 : 8 + length] if length <= MAX_HEADER_BYTES else b""
         table = json.loads(raw)
-        header = json.loads(table.pop("__metadata__")["manifest"])
-    except (struct.error, ValueError, KeyError, TypeError, AttributeError) as error:
+        header = check_header(json.loads(table.pop("__metadata__")["manifest"]))
+    except (struct.error, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise ArtifactError("this is no artifact file: its safetensors header holds no manifest") from error
-    return check_header(header), table
+    return header, table
 
 
 def open_artifact(source: bytes | Path | str) -> Artifact:
@@ -85,9 +88,13 @@ def open_artifact(source: bytes | Path | str) -> Artifact:
     kind = parametrization_class(header["kind"])
     space = ImageSpace.from_json(header["space"], classes=header["classes"])
     try:
-        tensors = load(content)
-        made = kind.from_stored(knobs.build(kind.Config, header["config"]), space=space, tensors=tensors)
-    except (SafetensorError, KeyError, RuntimeError) as error:
+        config = knobs.build(kind.Config, header["config"])
+    except RecipeError as error:
+        raise ArtifactError(f"the header's config does not fit its kind: {error}") from error
+    try:
+        made = kind.from_stored(config, space=space, tensors=load(content))
+    except (SafetensorError, LookupError, ArithmeticError, RuntimeError, TypeError, ValueError) as error:
+        # Whatever a tensor of another shape or type than its header says comes to.
         raise ArtifactError("the file's tensors do not fit its header; fetch it again") from error
     made.requires_grad_(False)
     return Artifact(header=header, parametrization=made, digest=hashlib.sha256(content).hexdigest())

@@ -47,6 +47,8 @@ def digest_json(value: Any) -> str:
 
 def check_header(header: Mapping[str, Any]) -> dict[str, Any]:
     """The header, if every key is there in its type. Raises ArtifactError naming the first that is not."""
+    if not isinstance(header, Mapping):  # pyright: ignore[reportUnnecessaryIsInstance] -- it comes from a file
+        raise ArtifactError("the header is no JSON object")
     if header.get("format") != FORMAT:
         raise ArtifactError(f"format {header.get('format')!r} is not {FORMAT}, the one this version reads; update it")
     for key, kind in KEYS.items():

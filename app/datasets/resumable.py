@@ -22,6 +22,7 @@ from registry.models import Upload
 VERSION = "1.0.0"
 PIECE = "application/offset+octet-stream"
 MAX_TOLD = 4096
+BYTES = {"type": "string", "format": "binary"}
 
 
 def speaks_tus(tus_resumable: Annotated[str, Header(description=VERSION)] = "") -> None:
@@ -90,7 +91,9 @@ def upload_offset(upload_id: UploadId, response: Response, session: Reading) -> 
     status_code=204,
     dependencies=[submits("upload.complete"), *TUS],
     responses=responses(404, 409, 412, 413, 415, 422, 503, 507),
-    openapi_extra={"requestBody": {"required": True, "content": {PIECE: {"schema": {"type": "string"}}}}},
+    openapi_extra={
+        "requestBody": {"required": True, "content": {PIECE: {"schema": {"type": "string", "format": "binary"}}}}
+    },
 )
 async def continue_upload(
     upload_id: UploadId, request: Request, response: Response, service: Service, who: Record, upload_offset: Bytes

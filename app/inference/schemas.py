@@ -58,7 +58,7 @@ class ModelMetadata(BaseModel):
 class IndexRequest(BaseModel):
     """Which models to list."""
 
-    ready: bool = Field(default=False, description="those alone that are ready, which all are")
+    ready: bool = Field(default=False, strict=True, description="those alone that are ready, which all are")
 
 
 class IndexItem(BaseModel):

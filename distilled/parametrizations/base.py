@@ -8,6 +8,7 @@ else is known of it by an objective, an evaluation or a sampler.
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib import import_module
+from math import isfinite
 from typing import Any, ClassVar
 
 import torch
@@ -21,6 +22,8 @@ PARAMETRIZATIONS = {
     "memory": "distilled.parametrizations.memory:Memory",
     "generator": "distilled.parametrizations.generator:Generator",
 }
+#: Of an image's channels, height and width.
+MAX_SIDE = 65_536
 #: Probability a soft label starts with on its own class; the rest is spread evenly.
 START_CONFIDENCE = 0.9
 
@@ -63,13 +66,19 @@ class ImageSpace:
 
     @classmethod
     def from_json(cls, value: Mapping[str, Any], *, classes: list[str]) -> "ImageSpace":
-        channels, height, width = (int(side) for side in value["shape"])
-        return cls(
-            shape=(channels, height, width),
-            mean=tuple(float(x) for x in value["mean"]),
-            std=tuple(float(x) for x in value["std"]),
-            classes=tuple(classes),
-        )
+        """As a file's header has it. Raises ArtifactError where that is no space."""
+        try:
+            channels, height, width = (int(side) for side in value["shape"])
+            mean, std = (tuple(float(x) for x in value[name]) for name in ("mean", "std"))
+        except (LookupError, TypeError, ValueError, OverflowError) as error:
+            raise ArtifactError("the header's space is damaged; fetch the file again") from error
+        if not all(1 <= side <= MAX_SIDE for side in (channels, height, width)):
+            raise ArtifactError(f"images of shape {(channels, height, width)}; sides go from 1 to {MAX_SIDE}")
+        if not len(mean) == len(std) == channels or not all(isfinite(x) for x in mean) or not all(x > 0 for x in std):
+            raise ArtifactError("the header's space needs a mean, and a std above 0, for each channel")
+        if not classes or not all(isinstance(name, str) for name in classes):  # pyright: ignore[reportUnnecessaryIsInstance]
+            raise ArtifactError("the header's classes must be names, one or more")
+        return cls(shape=(channels, height, width), mean=mean, std=std, classes=tuple(classes))
 
 
 class Parametrization(nn.Module):

@@ -68,7 +68,7 @@ class ZipSource(_Archive):
                 budget.file()
                 parts = parts_of(info.filename, depth=self.limits.depth)
                 _check_zipped(info)
-                if info.is_dir() or not parts:
+                if not parts or info.is_dir():  # zipfile asks for the last letter of a name that may be empty
                     self._folders.add(parts)
                 elif not is_hidden(parts):
                     _check_new(parts, seen)

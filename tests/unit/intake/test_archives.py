@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from distilled import npz
 from distilled.errors import UploadError
 from distilled.report import Report
+from tests.fuzz.mutating import zips
 from tests.unit.intake.sets import folder, look, look_into, png, tarred, told_kind, zipped
 from workers.intake import Limits
 
@@ -326,3 +327,10 @@ def test_any_name_is_a_class_or_refused(tmp_path: Path, names: list[str]) -> Non
     with suppress(UploadError):
         facts, _ = look(tmp_path, zipped(files))
         assert all(name.isprintable() for name in facts.classes)
+
+
+def test_a_member_without_a_name_is_passed_over(tmp_path: Path) -> None:
+    """zipfile itself fails on it. Found by the fuzz of tests/fuzz."""
+    content = zips([*folder().items(), ("", png(99))])
+    facts, _ = look(tmp_path, content)
+    assert facts.train_counts == (5, 5)

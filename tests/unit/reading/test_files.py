@@ -124,3 +124,33 @@ def test_the_header_is_read_without_the_tensors():
     content = pack(images(), HEADER)
     (length,) = struct.unpack("<Q", content[:8])
     assert read_header(content[: 8 + length]) == HEADER
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("space", {}),
+        ("space", {"shape": None, "mean": [0.5], "std": [0.5]}),
+        ("space", {"shape": [1, 8, 0], "mean": [0.5], "std": [0.5]}),
+        ("space", {"shape": [1, 8, 2**40], "mean": [0.5], "std": [0.5]}),
+        ("space", {"shape": [1, 8, 8], "mean": None, "std": [0.5]}),
+        ("space", {"shape": [1, 8, 8], "mean": [0.5], "std": [0.0]}),
+        ("space", {"shape": [1, 8, 8], "mean": [0.5, 0.5], "std": [0.5]}),
+        ("classes", []),
+        ("classes", [1, 2]),
+        ("config", {"labels": None}),
+        ("config", {"nothing": 1}),
+    ],
+)
+def test_a_header_that_lies_is_an_artifact_error(field, value):
+    """Found by the fuzz of tests/fuzz: each of these ended in an error that no reader expects."""
+    content = pack(images(), HEADER | {field: value})
+    with pytest.raises(ArtifactError):
+        open_artifact(content)
+
+
+@pytest.mark.parametrize("manifest", ["5", "[]", "[" * 100_000, '{"format": 1}'])
+def test_a_manifest_that_is_none_is_an_artifact_error(manifest):
+    table = json.dumps({"__metadata__": {"manifest": manifest}}).encode()
+    with pytest.raises(ArtifactError):
+        read_header(struct.pack("<Q", len(table)) + table)
