@@ -1,4 +1,4 @@
-"""`python -m tests.fuzz parsers|api --minutes 10`: the long fuzz. Says what it did; status 1 where it found anything."""
+"""`python -m tests.fuzz parsers|api --minutes 10`: the long fuzz. Says what it did; its status is 1 after a finding."""
 
 import argparse
 import logging
