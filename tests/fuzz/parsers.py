@@ -141,14 +141,13 @@ def _cursor(given: str, folder: Path) -> None:
 
 
 def _table(images: list[Any], labels: list[Any], names: Any) -> bytes:
-    columns: dict[str, Any] = {"image": images, "label": labels}
-    try:
-        table = pa.table(columns)
-    except (pa.ArrowException, TypeError, ValueError, OverflowError):
-        table = pa.table({"image": [repr(image).encode() for image in images], "label": [0] * len(images)})
-    told = json.dumps({"info": {"features": {"label": {"names": names}}}})
+    metadata = {"huggingface": json.dumps({"info": {"features": {"label": {"names": names}}}})}
     buffer = io.BytesIO()
-    pq.write_table(table.replace_schema_metadata({"huggingface": told}), buffer)
+    try:
+        pq.write_table(pa.table({"image": images, "label": labels}).replace_schema_metadata(metadata), buffer)
+    except (pa.ArrowException, TypeError, ValueError, OverflowError):  # no such table can be written
+        buffer = io.BytesIO()
+        pq.write_table(pa.table({"image": [repr(image).encode() for image in images]}), buffer)
     return buffer.getvalue()
 
 
