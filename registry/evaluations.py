@@ -199,6 +199,11 @@ def release(session: Session, evaluation_id: str, *, attempt: int) -> bool:
     return leases.release(session, Evaluation, evaluation_id, attempt=attempt)
 
 
+def lose(session: Session, evaluation_id: str, *, attempt: int, error: Json) -> bool:
+    """End the hold for a fault that is not the evaluation's own: it is tried again. False: no longer yours."""
+    return leases.lose(session, Evaluation, evaluation_id, attempt=attempt, error=error)
+
+
 def retry(session: Session, evaluation_id: str) -> Evaluation:
     """Queue a failed evaluation again. Raises NotFound, or Conflict for one that has not failed."""
     again: Json = {"state": State.QUEUED, "lost": 0, "woken_at": None, "ended_at": None, "error": None, "progress": 0.0}

@@ -44,6 +44,8 @@ class Swept:
     needs: Mapping[str, Need] = field(default_factory=dict[str, Need])
 
 
+#: A clock that goes back by less is only being set right, and costs nobody more than that.
+STEP_SECONDS = 1.0
 WORKER_LOST = {
     "code": "worker_lost",
     "title": "The worker was lost",
@@ -159,6 +161,15 @@ def release(session: Session, model: type[Brief], row_id: str, *, attempt: int) 
     return let_go(session, model, row_id, attempt=attempt, values=values)
 
 
+def lose(session: Session, model: type[Held], row_id: str, *, attempt: int, error: Mapping[str, object]) -> bool:
+    """End the hold for a fault that is not the row's own, such as a store that is away. False: no longer yours.
+
+    The next sweep counts a loss and queues it again; at the last loss that it may have, it fails with this error.
+    """
+    values = {"lease_until": 0.0, "error": dict(error)}
+    return write(session, model, row_id, where=mine(model, attempt=attempt), values=values)
+
+
 def sweep(
     session: Session,
     model: type[Brief],
@@ -170,6 +181,7 @@ def sweep(
 ) -> Swept:
     """Queue again what a silent worker held, or fail it with `error` at the `max_attempts`-th loss; name what to wake.
 
+    One that a worker has let go of by `lose` fails with the error that it gave.
     on_failed: told the id of each that has failed.
     """
     requeued: list[str] = []
@@ -179,11 +191,11 @@ def sweep(
         row.lost += 1
         row.lease_until = row.heartbeat = row.worker_pid = None
         if row.lost >= max_attempts:
-            row.state, row.error, row.ended_at = State.FAILED, error, utc_now()
+            row.state, row.error, row.ended_at = State.FAILED, row.error or error, utc_now()
             on_failed(row.id)
             failed.append(row.id)
         else:
-            row.state, row.woken_at, row.progress = State.QUEUED, None, 0.0
+            row.state, row.error, row.woken_at, row.progress = State.QUEUED, None, None, 0.0
             row.queued_at = database_now()
             requeued.append(row.id)
     session.flush()
@@ -202,9 +214,23 @@ def next_queued(session: Session, model: type[Held], *conditions: ColumnElement[
 
 def run_out(session: Session, model: type[Held]) -> Sequence[Held]:
     """The running rows whose lease is over by the database's clock, locked against other sweepers."""
+    follow_back(session, model)
     over = or_(model.lease_until.is_(None), model.lease_until < database_now())
     query = select(model).where(model.state == State.RUNNING, over).order_by(model.id).limit(1000)
     return session.scalars(query.with_for_update(skip_locked=True).execution_options(populate_existing=True)).all()
+
+
+def follow_back(session: Session, model: type[Held]) -> None:
+    """If the clock was set back, let what was noted before begin now: else a lease that began in what is the future
+    would outlive a dead holder by as much as the clock went back, and a lost wake-up would be sent again as late.
+    """
+    now = database_now()
+    ahead = update(model).where(model.state == State.RUNNING, model.heartbeat > now + STEP_SECONDS)
+    lasts = model.lease_until - model.heartbeat
+    quietly = {"synchronize_session": False}
+    session.execute(ahead.values(heartbeat=now, lease_until=now + lasts), execution_options=quietly)
+    unheard = update(model).where(model.state == State.QUEUED, model.woken_at > now + STEP_SECONDS)
+    session.execute(unheard.values(woken_at=None), execution_options=quietly)
 
 
 def to_wake(

@@ -1,14 +1,17 @@
 """Fakes that keep the same promises as the real things, for our tests and for yours."""
 
 import shutil
+from collections.abc import Generator, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from obstore.store import MemoryStore
+from sqlalchemy.orm import Session
 
 from registry import errors, schema
 from registry.models import Need
 from registry.session import Database
-from registry.store import Store
+from registry.store import Store, Stored
 
 
 class MemoryQueue:
@@ -88,6 +91,109 @@ class FullDiskStore(Store):
         if self.writes_left <= 0:
             raise errors.StoreFull
         self.writes_left -= 1
+
+
+class Countdown:
+    """Lets operations happen until the n-th, which goes wrong: not done, or done and the answer lost."""
+
+    def __init__(self) -> None:
+        self.counted = 0
+        self._at = 0
+        self._done = False
+        #: What the caller sees of it; the tests' own death of a process is a BaseException.
+        self.error: type[BaseException] = errors.StoreError
+
+    def start(self, *, at: int = 0, done: bool = False) -> None:
+        """Count anew. at: the operation that goes wrong, from 1; 0: none. done: it is done all the same."""
+        self.counted, self._at, self._done = 0, at, done
+
+    @property
+    def struck(self) -> bool:
+        """Whether it has gone wrong yet."""
+        return 0 < self._at <= self.counted
+
+    @contextmanager
+    def passing(self) -> Generator[None]:
+        """One operation."""
+        self.counted += 1
+        now = self.counted == self._at
+        if now and not self._done:
+            raise self.error
+        yield
+        if now:
+            raise self.error
+
+
+class FaultyStore(Store):
+    """A store in memory of which one operation goes wrong, when `faults` says so."""
+
+    def __init__(self) -> None:
+        super().__init__(MemoryStore())
+        self.faults = Countdown()
+
+    def put(self, content: bytes) -> str:
+        """Keep the bytes."""
+        with self.faults.passing():
+            return super().put(content)
+
+    def put_file(self, path: Path) -> str:
+        """Keep the file."""
+        with self.faults.passing():
+            return super().put_file(path)
+
+    def get(self, digest: str) -> bytes:
+        """The whole blob."""
+        with self.faults.passing():
+            return super().get(digest)
+
+    def size(self, digest: str) -> int:
+        """The blob's size; `exists` asks for it, too."""
+        with self.faults.passing():
+            return super().size(digest)
+
+    def stream(self, digest: str, start: int = 0, end: int | None = None) -> Iterator[bytes]:
+        """The bytes in chunks."""
+        with self.faults.passing():
+            return super().stream(digest, start, end)
+
+    def delete(self, digest: str) -> None:
+        """Remove a blob."""
+        with self.faults.passing():
+            super().delete(digest)
+
+    def put_named(self, key: str, content: bytes) -> None:
+        """Keep the bytes under a key."""
+        with self.faults.passing():
+            super().put_named(key, content)
+
+    def get_named(self, key: str) -> bytes:
+        """The bytes under a key."""
+        with self.faults.passing():
+            return super().get_named(key)
+
+    def delete_named(self, key: str) -> None:
+        """Remove the bytes under a key."""
+        with self.faults.passing():
+            super().delete_named(key)
+
+    def _listed(self, prefix: str) -> Iterator[Stored]:
+        with self.faults.passing():
+            return super()._listed(prefix)
+
+
+class FaultyDatabase(Database):
+    """A registry of which one write transaction goes wrong, when `faults` says so."""
+
+    def __init__(self, url: str) -> None:
+        super().__init__(url)
+        self.faults = Countdown()
+        self.faults.error = errors.RegistryDown
+
+    @contextmanager
+    def write(self) -> Generator[Session]:
+        """A transaction that is not begun, or is committed without that anybody hears of it."""
+        with self.faults.passing(), super().write() as session:
+            yield session
 
 
 def migrated_template(folder: Path) -> Path:

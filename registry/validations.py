@@ -112,6 +112,11 @@ def release(session: Session, validation_id: str, *, attempt: int) -> bool:
     return leases.release(session, Validation, validation_id, attempt=attempt)
 
 
+def lose(session: Session, validation_id: str, *, attempt: int, error: Json) -> bool:
+    """End the hold for a fault that is not the file's own: it is looked at again. False: no longer yours."""
+    return leases.lose(session, Validation, validation_id, attempt=attempt, error=error)
+
+
 def sweep(session: Session, *, max_attempts: int, rewake_seconds: float) -> Swept:
     """Queue again what a silent worker held, or refuse it at the `max_attempts`-th loss; name what to wake."""
     return leases.sweep(
@@ -120,7 +125,7 @@ def sweep(session: Session, *, max_attempts: int, rewake_seconds: float) -> Swep
         max_attempts=max_attempts,
         rewake_seconds=rewake_seconds,
         error=WORKER_LOST,
-        on_failed=lambda failed: _set_refused(session, failed, {"error": WORKER_LOST}),
+        on_failed=lambda failed: _set_refused(session, failed, {"error": get(session, failed).error}),
     )
 
 

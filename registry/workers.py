@@ -1,9 +1,9 @@
 """Which workers there are. A worker is live while its last sign of life is younger than LIVE_SECONDS."""
 
 from collections.abc import Collection, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
-from sqlalchemy import delete, select, update
+from sqlalchemy import delete, false, select, update
 from sqlalchemy.orm import Session
 
 from registry.clock import database_now
@@ -14,6 +14,15 @@ FORGET_SECONDS = 24 * 3600.0
 #: All that a worker may hold.
 HELD = (Job, Evaluation, Validation)
 EVERY_QUEUE = (*Need, Evaluation.queue, Validation.queue)
+
+
+class Holding(NamedTuple):
+    """Something in a child's hands. called_off: a person wants it to be let go."""
+
+    row_id: str
+    attempt: int
+    pid: int
+    called_off: bool
 
 
 def beat_worker(
@@ -44,7 +53,8 @@ def beat_worker(
 
 def list_workers(session: Session, *, live_seconds: float = LIVE_SECONDS) -> Sequence[Worker]:
     """The live workers, by id."""
-    live = Worker.heartbeat >= database_now() - live_seconds
+    # Nor one from the future, which the clock was set back from: whoever lives has beaten since.
+    live = Worker.heartbeat.between(database_now() - live_seconds, database_now() + live_seconds)
     return session.scalars(select(Worker).where(live).order_by(Worker.id)).all()
 
 
@@ -61,6 +71,18 @@ def in_hand(session: Session, *, worker: str) -> list[str]:
             select(model.id).where(model.state == State.RUNNING, model.worker == worker).order_by(model.id)
         )
     return held
+
+
+def holdings(session: Session, *, worker: str) -> list[Holding]:
+    """What this worker's children hold now."""
+    found: list[Holding] = []
+    for model in HELD:
+        called_off = Job.cancel_requested if model is Job else false()
+        held = select(model.id, model.attempt, model.worker_pid, called_off).where(
+            model.state == State.RUNNING, model.worker == worker, model.worker_pid.is_not(None)
+        )
+        found += [Holding(*row) for row in session.execute(held)]
+    return found
 
 
 def count_idle(session: Session, *, queue: str) -> int:

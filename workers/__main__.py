@@ -102,6 +102,7 @@ class Main:
             worker=self._worker,
             pid=os.getpid(),
             child_pids=self._child_pids,
+            busy_pids=_busy_pids,
         )
         self._keeper.start()
         self._screen.event("ready", worker=self._worker)
@@ -142,6 +143,11 @@ class Main:
             return [pid for pid in self._pool.info["processes"] if pid]
         except AttributeError:  # before the pool has begun, and after it has ended
             return []
+
+
+def _busy_pids() -> list[int]:
+    """The children that have a task in hand, by Celery's own account."""
+    return [pid for request in list(state.active_requests) if (pid := getattr(request, "worker_pid", None))]
 
 
 if __name__ == "__main__":

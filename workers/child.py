@@ -143,7 +143,7 @@ def _settle(bench: Bench, reporter: JobReporter | Leaseholder, *, work: Callable
     except Exception as error:
         failure = failures.describe(error)
         log.exception("failed", code=failure["code"])
-        reporter.fail(failure)
+        (reporter.lose if failures.is_passing(error) else reporter.fail)(failure)
         return False
     log.info("succeeded")
     return True

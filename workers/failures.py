@@ -9,7 +9,18 @@ import traceback
 from typing import TypedDict
 
 from distilled.errors import DistilledError, InvalidInput
-from registry.errors import RegistryError, RegistryFull, StoreFull
+from registry.errors import (
+    BlobCorrupt,
+    BlobMissing,
+    InvalidKey,
+    InvalidRange,
+    RegistryError,
+    RegistryFull,
+    RegistryOutdated,
+    RegistryUnavailable,
+    StoreError,
+    StoreFull,
+)
 
 
 class Failure(TypedDict):
@@ -51,6 +62,15 @@ def describe(error: BaseException) -> Failure:
         detail=f"{type(error).__name__}{_place(error)}. The worker's log holds the whole story under the job's id; "
         "please report it.",
     )
+
+
+def is_passing(error: BaseException) -> bool:
+    """Whether it is a fault of the store or the database that the next attempt may find mended.
+
+    No room is none: it is mended by a person, who then asks for the job again. Nor is what is gone from the store.
+    """
+    lasting = (StoreFull, RegistryFull, RegistryOutdated, BlobMissing, BlobCorrupt, InvalidKey, InvalidRange)
+    return isinstance(error, (StoreError, RegistryUnavailable)) and not isinstance(error, lasting)
 
 
 def _code(error: BaseException) -> str:

@@ -16,7 +16,7 @@ from registry.errors import QueueDown, RegistryError
 from registry.models import Evaluation, Job, Need, State, Validation, Worker
 from registry.queue import Waker
 from registry.session import Database
-from workers import identity, logs
+from workers import hung, identity, logs
 from workers.settings import WorkerSettings
 
 TURN_SECONDS = 0.5
@@ -35,11 +35,15 @@ class Keeper:
         worker: str,
         pid: int,
         child_pids: Callable[[], Sequence[int]],
+        busy_pids: Callable[[], Collection[int]] = tuple,
         is_alive: Callable[[int], bool] = identity.is_alive,
+        end: Callable[[int], None] = hung.end,
     ) -> None:
         self._settings, self._database, self._queue = settings, database, queue
         self._worker, self._pid = worker, pid
         self._child_pids, self._is_alive = child_pids, is_alive
+        self._busy_pids, self._end = busy_pids, end
+        self._hung = hung.Hung(cancel_grace_seconds=settings.cancel_grace_seconds)
         self._known_pids: frozenset[int] = frozenset()
         self._next_beat = self._next_sweep = 0.0
         self._ended = threading.Event()
@@ -73,6 +77,7 @@ class Keeper:
     def turn(self, now: float) -> None:
         """One look at everything. `now` is monotonic seconds."""
         alive = frozenset(pid for pid in self._child_pids() if self._is_alive(pid))
+        alive -= self._end_hung(now, alive)
         died = bool(self._known_pids - alive)
         if now >= self._next_beat:
             self._beat()
@@ -110,6 +115,19 @@ class Keeper:
                 pid=self._pid,
                 version=__version__,
             )
+
+    def _end_hung(self, now: float, alive: Collection[int]) -> frozenset[int]:
+        """End the children that do not let go by themselves; those that were."""
+        busy = frozenset(alive) & frozenset(self._busy_pids())
+        if not busy:
+            return frozenset()
+        with self._database.read() as session:
+            holdings = workers.holdings(session, worker=self._worker)
+        ended = self._hung.look(now, busy=busy, holdings=holdings)
+        for pid in ended:
+            logs.get(__name__).warning("a child did not let go and is ended", pid=pid)
+            self._end(pid)
+        return ended
 
     def _end_leases(self, alive: Collection[int]) -> bool:
         """End what dead children held. True: there was something, so that a sweep is due."""

@@ -25,6 +25,10 @@ class Life(Protocol):
         """Give it back unfinished."""
         ...
 
+    def lose(self, session: Session, row_id: str, /, *, attempt: int, error: dict[str, Any]) -> bool:
+        """Let go of it for a fault that is not its own."""
+        ...
+
 
 class Leaseholder:
     """Holds one row. It has no snapshots: what is given back starts again."""
@@ -63,6 +67,10 @@ class Leaseholder:
     def fail(self, failure: Mapping[str, Any]) -> None:
         """End it with a failure, unless it is no longer ours."""
         raise NotImplementedError
+
+    def lose(self, failure: Mapping[str, Any]) -> None:
+        """Let go of it for a fault that is not its own, so that it is tried again, unless it is no longer ours."""
+        self.settle(self._life.lose, error=dict(failure))
 
     def settle(self, write: Callable[..., Any], **values: Any) -> Any:
         """Call one of the registry's endings, trying again while the database is away."""

@@ -91,6 +91,14 @@ class JobReporter:
             lambda session: jobs.fail(session, claim.job_id, attempt=claim.attempt, error=error),
         )
 
+    def lose(self, failure: Mapping[str, Any]) -> None:
+        """Let go of the job for a fault that is not its own, so that it is tried again, unless it is no longer ours."""
+        claim, error = self.claim, dict(failure)
+        surely(
+            self._bench.database,
+            lambda session: jobs.lose(session, claim.job_id, attempt=claim.attempt, error=error),
+        )
+
     def log(self, message: str) -> None:
         """Tell people a sentence."""
         self._tell(EventKind.LOG, {"message": message})

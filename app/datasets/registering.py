@@ -43,6 +43,8 @@ def from_file(services: Services, sent: SentFile, *, who: Who) -> Registered:
     upload_id = uploads.keep(services, sent.path, who=who)
     try:
         return _waiting(services, SentName(name=sent.name, upload=upload_id, licence=sent.licence), kind, who)
+    except errors.RegistryUnavailable:
+        raise  # it may have been registered, and only the answer was lost: what was sent expires if it was not
     except errors.RegistryError:
         uploads.drop(services, upload_id)
         raise

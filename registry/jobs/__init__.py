@@ -3,13 +3,13 @@
     submit -> queued -> claim -> running -> finish -> succeeded
                 ^                  |  \\--> fail -> failed ------\\
                 |--- release ------|  \\--> cancelled            |
-                |--- sweep --------/                             |
+                |--- lose, sweep --/                             |
                 \\--- retry (failed or cancelled) ---------------/
 
 All take the session first and leave committing to the caller, who wraps them in `Database.write()`.
 """
 
-from registry.jobs.holding import Claim, beat, cancelled, claim, claim_next, fail, record_snapshot, release
+from registry.jobs.holding import Claim, beat, cancelled, claim, claim_next, fail, lose, record_snapshot, release
 from registry.jobs.looking import events, find, get, queue_position, stage
 from registry.jobs.publishing import Publication, finish
 from registry.jobs.story import record_event
@@ -33,6 +33,7 @@ __all__ = [
     "find_reusable",
     "finish",
     "get",
+    "lose",
     "queue_position",
     "record_event",
     "record_snapshot",

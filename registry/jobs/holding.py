@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 
 from registry import leases
 from registry.clock import database_now, utc_now
-from registry.jobs.story import change
+from registry.jobs.story import change, record_event
 from registry.leases import Beat, mine
 from registry.models import EventKind, Job, Json, Need, State
 
@@ -149,6 +149,17 @@ def release(session: Session, job_id: str, *, attempt: int) -> bool:
         leases.count_hold(session, Job, job_id)
         return True
     return cancelled(session, job_id, attempt=attempt)
+
+
+def lose(session: Session, job_id: str, *, attempt: int, error: Json) -> bool:
+    """End the hold for a fault that is not the job's own, such as a store that is away. False: no longer yours.
+
+    The next sweep counts a loss and queues it again; at the last loss that it may have, it fails with this error.
+    """
+    told: Json = {"message": f"{error['title']}; the job is tried again. {error['detail']}"}
+    if record_event(session, job_id, attempt=attempt, kind=EventKind.LOG, data=told) is None:
+        return False
+    return leases.lose(session, Job, job_id, attempt=attempt, error=error)
 
 
 def _end(session: Session, job_id: str, *, attempt: int, state: State, error: Json | None) -> bool:

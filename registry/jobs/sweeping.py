@@ -20,7 +20,7 @@ def sweep(session: Session, *, max_attempts: int, rewake_seconds: float) -> Swep
     found: dict[State, list[str]] = {State.QUEUED: [], State.FAILED: [], State.CANCELLED: []}
     for job in leases.run_out(session, Job):
         state, values = _verdict(job, max_attempts=max_attempts)
-        told: Json = {"state": state, "reason": "worker_lost", "worker": job.worker}
+        told: Json = {"state": state, "reason": _fault(job)["code"], "worker": job.worker}
         fence = leases.mine(Job, attempt=job.attempt)
         if change(session, job.id, fence, kind=EventKind.STATE, data=told, values=values) is not None:
             leases.count_loss(session, job)
@@ -46,8 +46,13 @@ def woken(session: Session, job_id: str) -> None:
 def _verdict(job: Job, *, max_attempts: int) -> tuple[State, Json]:
     values: Json = {"lost": Job.lost + 1, "eta_seconds": None, **leases.letting_go()}
     if job.cancel_requested:
-        return State.CANCELLED, values | {"state": State.CANCELLED, "ended_at": utc_now()}
+        return State.CANCELLED, values | {"state": State.CANCELLED, "error": None, "ended_at": utc_now()}
     if job.lost + 1 >= max_attempts:
-        failed = {"state": State.FAILED, "ended_at": utc_now(), "error": leases.WORKER_LOST}
+        failed = {"state": State.FAILED, "ended_at": utc_now(), "error": _fault(job)}
         return State.FAILED, values | failed
-    return State.QUEUED, values | {"state": State.QUEUED, "woken_at": None}
+    return State.QUEUED, values | {"state": State.QUEUED, "error": None, "woken_at": None}
+
+
+def _fault(job: Job) -> Json:
+    """What its worker said when it let go of the job; of one that fell silent, that."""
+    return job.error or leases.WORKER_LOST

@@ -163,15 +163,15 @@ class Service:
         return answer.json() if answer.status_code == 200 else None
 
 
-def until(look: Callable[[], T | None], *, what: str, seconds: float) -> T:
-    """What `look` finds, as soon as it finds something."""
+def until(look: Callable[[], T | None], *, what: str, seconds: float, each: float = 0.1) -> T:
+    """What `look` finds, as soon as it finds something; it looks every `each` seconds."""
     deadline = time.monotonic() + seconds
     while True:
         found = look()
         if found:
             return found
         assert time.monotonic() < deadline, f"not within {seconds} s: {what}"
-        time.sleep(0.1)
+        time.sleep(each)
 
 
 def free_port() -> int:

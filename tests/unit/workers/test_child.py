@@ -11,6 +11,7 @@ import torch
 
 from distilled.errors import Problem, RecipeError
 from registry import evaluations, jobs, workers
+from registry.errors import BlobMissing, RegistryBusy, StoreError
 from registry.models import Artifact
 from registry.testing import FullDiskStore
 from tests.unit.workers.conftest import Workplace
@@ -262,6 +263,40 @@ def test_a_full_store_costs_snapshots_first_and_then_fails_the_job_with_the_fix(
     assert (job.state, job.step, job.snapshot) == ("failed", STEPS, None)
     assert job.error["code"] == "store_full"
     assert any("could not be kept" in data["message"] for data in workplace.told(job_id, "log"))
+
+
+@pytest.mark.parametrize("error", [StoreError(), RegistryBusy()])
+def test_a_job_is_tried_again_when_the_store_or_the_database_fails_it(
+    workplace: Workplace, laboratory: Laboratory, error: Exception
+) -> None:
+    def fail() -> None:
+        raise error
+
+    laboratory.at[3] = fail
+    job_id = workplace.submit()
+
+    def attempt() -> str:
+        child.distil(workplace.bench, job_id=job_id)
+        with workplace.database.write() as session:
+            jobs.sweep(session, max_attempts=2, rewake_seconds=30.0)
+        return str(workplace.job(job_id).state)
+
+    assert attempt() == "queued"
+    assert (workplace.job(job_id).lost, workplace.job(job_id).error) == (1, None)
+    assert any("tried again" in data["message"] for data in workplace.told(job_id, "log"))
+    assert attempt() == "failed"
+    code = {StoreError: "store_error", RegistryBusy: "registry_busy"}[type(error)]
+    assert workplace.job(job_id).error["code"] == workplace.told(job_id, "state")[-1]["reason"] == code
+
+
+def test_what_is_gone_from_the_store_fails_the_job_at_once(workplace: Workplace, laboratory: Laboratory) -> None:
+    def fail() -> None:
+        raise BlobMissing
+
+    laboratory.at[3] = fail
+    job_id = workplace.submit()
+    child.distil(workplace.bench, job_id=job_id)
+    assert (workplace.job(job_id).state, workplace.job(job_id).error["code"]) == ("failed", "blob_missing")
 
 
 def test_a_queue_that_is_down_does_not_undo_a_finished_job(workplace: Workplace, laboratory: Laboratory) -> None:
