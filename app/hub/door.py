@@ -65,6 +65,8 @@ def _translated(scope: Scope, start: Message, body: bytes) -> bytes:
             message = WRONG_TOKEN
         elif REPOSITORY.fullmatch(scope["path"]):
             headers["X-Error-Code"] = "RepoNotFound"
+    elif start["status"] == 403 and REPOSITORY.fullmatch(scope["path"]):
+        headers["X-Error-Code"] = "GatedRepo"  # it is there, and this key does not open it
     content = json.dumps({**said, "error": message}).encode()
     headers["Content-Length"] = str(len(content))
     # What was asked for is quoted in it: one line of letters, whatever that was, or no server would send it.

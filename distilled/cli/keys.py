@@ -61,7 +61,7 @@ def create(
 def list_keys(ctx: typer.Context, url: Url = None, key: Key = None, json: JsonFlag = False) -> None:
     """List the keys, the newest first, with those that are over."""
     session = begin(ctx, url=url, key=key, json=json)
-    found = list(session.client.keys())
+    found = list(session.client.list_keys())
     session.screen.document({"items": found})
     rows = table("id", "name", "begins with", "scopes", "state", "expires", "last used")
     for one in found:

@@ -19,14 +19,14 @@ class Keys(Upkeep):
         """A new key; its `secret` stands in this answer and nowhere else.
 
         scopes: of `read`, `submit` and `admin`, each of which contains those before it. Without an end it opens until
-        it is revoked. It is not sent again where no answer comes: revoke what `keys` then shows.
+        it is revoked. It is not sent again where no answer comes: revoke what `list_keys` then shows.
         """
         body: dict[str, Any] = {"name": name, "scopes": list(scopes)}
         if expires_in_seconds is not None:
             body["expires_in_seconds"] = expires_in_seconds
         return self._wire.json("POST", "/v1/keys", body=body)
 
-    def keys(self) -> Iterator[Json]:
+    def list_keys(self) -> Iterator[Json]:
         """The keys, the newest first, with those that are over; never their secrets."""
         return self._pages("/v1/keys", {})
 

@@ -181,6 +181,9 @@ def refused(repo: str, names: dict[str, str]) -> dict[str, Any]:
         "wrong_token": failure(lambda: HfApi(token="hf_wrong").dataset_info(repo)),
         "wrong_token_data": failure(lambda: load_dataset(f"distilled/{names['alias']}", token="hf_wrong")),
         "wrong_who": failure(lambda: HfApi(token="hf_wrong").whoami()),
+        "powerless": failure(fetch(token=names["powerless"])),
+        "powerless_info": failure(lambda: HfApi(token=names["powerless"]).dataset_info(repo)),
+        "powerless_data": failure(lambda: load_dataset(f"distilled/{names['alias']}", token=names["powerless"])),
         "range": failure(past_the_end),
         "write": failure(lambda: HfApi().create_repo("distilled/new", repo_type="dataset")),
     }

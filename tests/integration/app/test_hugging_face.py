@@ -17,7 +17,7 @@ from app.services import Services
 from app.settings import AppSettings
 from distilled.files import open_artifact
 from distilled.images import to_bytes, to_pixels
-from registry import aliases
+from registry import aliases, keys
 from registry.testing import MemoryQueue, memory_store, migrated_template, temporary_database
 from tests.integration.app.live import Live, running
 from tests.unit.app.catalog import CATALOG
@@ -48,22 +48,29 @@ def done(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Done]:
     database = temporary_database(folder, template=migrated_template(folder))
     kept = AppSettings(home=folder / "home", api_key=KEY)
     services = Services(settings=kept, database=database, store=memory_store(), queue=MemoryQueue(), catalog=CATALOG)
-    without = replace(services, settings=AppSettings(home=folder / "home"))
     published = publish(services, file=artifact_file(held=12, labels="soft"))
     evaluate(services, published.id, accuracy=0.5)
     with database.write() as session:
         aliases.put(session, "toy", artifact=published.id)
         aliases.put(session, "toy-best", artifact=published.id)
+    database.close()  # all is in its one file now
+    (folder / "open").mkdir()
+    open_to_all = temporary_database(folder / "open", template=folder / "registry.db")
+    without = replace(services, settings=AppSettings(home=folder / "home"), database=open_to_all)
+    with database.write() as session:
+        powerless = keys.make(session, name="powerless", scopes=())
     doors = [create_app(parts.settings, services=parts) for parts in (services, without)]
     with running(doors[0]) as live, running(doors[1]) as other:
-        told = clients(live, other, published, home=folder / "hf")
+        told = clients(live, other, published, home=folder / "hf", powerless=powerless.secret)
         yield Done(told=told, asked=[*live.asked, "GET /hf/mark/"], published=published)
     database.close()
+    open_to_all.close()
 
 
-def clients(live: Live, other: Live, published: Published, *, home: Path) -> dict[str, Any]:
+def clients(live: Live, other: Live, published: Published, *, home: Path, powerless: str) -> dict[str, Any]:
     """What the clients tell."""
     names = {"repo": "distilled/toy", "id": published.id, "digest": published.digest, "alias": "toy-best"}
+    names["powerless"] = powerless
     environment = {
         **{name: value for name, value in os.environ.items() if not name.startswith("HF_")},
         "HF_ENDPOINT": f"{live.url}/hf",
@@ -197,6 +204,9 @@ def test_data_sets_are_loaded_whole_and_streamed(done: Done) -> None:
         ("refused", "wrong_token", "HfHubHTTPError", "Invalid credentials in Authorization header"),
         ("refused", "wrong_token_data", "HfHubHTTPError", "Invalid credentials in Authorization header"),
         ("refused", "wrong_who", "HfHubHTTPError", "Invalid user token"),
+        ("refused", "powerless", "GatedRepoError", "Cannot access gated repo"),
+        ("refused", "powerless_info", "GatedRepoError", "needs a key with the scope `read`"),
+        ("refused", "powerless_data", "DatasetNotFoundError", "is a gated dataset on the Hub"),
         ("refused", "range", "HfHubHTTPError", "Content-Range: bytes */"),
         ("refused", "write", "HfHubHTTPError", "404"),
         ("data", "no_config", "ValueError", "'ipc7' not found. Available: ['ipc1', 'ipc10', 'ipc12']"),

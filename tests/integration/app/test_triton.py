@@ -14,6 +14,7 @@ from app.main import create_app
 from app.middleware.limits import JSON_BYTES
 from app.services import Services
 from app.settings import AppSettings
+from registry import keys
 from tests.integration.app.live import running
 from tests.unit.app.conftest import HELD, logs, publish, services, settings, template  # noqa: F401 - fixtures
 from tests.unit.app.test_generators import file as generator_file
@@ -28,10 +29,14 @@ def array(told: Any) -> Any:
 
 def test_every_flow_of_tritonclient(services: Services, tmp_path: Path) -> None:  # noqa: F811 - a fixture by its name
     made, fixed = publish(services, file=generator_file(labels="soft")), publish(services)
+    with services.writing() as session:
+        powerless = keys.make(session, name="powerless", scopes=())
     app = create_app(AppSettings(home=tmp_path, api_key=KEY), services=services)
     with running(app) as live:
         command = [sys.executable, "-m", "tests.integration.app.triton", f"127.0.0.1:{live.port}", made.id, fixed.id]
-        done = subprocess.run([*command, made.digest, KEY], capture_output=True, text=True, timeout=120, check=False)
+        done = subprocess.run(
+            [*command, made.digest, powerless.secret, KEY], capture_output=True, text=True, timeout=120, check=False
+        )
     assert done.returncode == 0, done.stderr
     told = json.loads(done.stdout)
 
@@ -69,6 +74,7 @@ def test_every_flow_of_tritonclient(services: Services, tmp_path: Path) -> None:
     failures = told["failures"]
     assert {name: status for name, (status, _) in failures.items()} == {
         "no key": "401",
+        "no scope": "403",
         "no model": "404",
         "no class": "400",
         "too many": "400",
@@ -77,6 +83,7 @@ def test_every_flow_of_tritonclient(services: Services, tmp_path: Path) -> None:
         "no config": "404",
         "too large": "413",
     }
+    assert "needs a key with the scope `read`" in failures["no scope"][1]
     assert "indices of classes, 0..2" in failures["no class"][1]
     assert f"holds {HELD} images of each class" in failures["too many"][1]
     assert "no output 'logits'" in failures["no output"][1]

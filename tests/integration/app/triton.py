@@ -36,8 +36,9 @@ def failure(act: Callable[[], Any]) -> list[str | None]:
     return ["none", "none"]
 
 
-def use(client: InferenceServerClient, model: str, fixed: str, digest: str, key: str) -> dict[str, Any]:
-    headers = {"Authorization": f"Bearer {key}"}
+def use(client: InferenceServerClient, model: str, fixed: str, digest: str, weak: str, key: str) -> dict[str, Any]:
+    """weak: a key that opens nothing."""
+    headers, powerless = ({"Authorization": f"Bearer {one}"} for one in (key, weak))
 
     def infer(name: str, inputs: list[InferInput], **options: Any) -> Any:
         # A dict of its own for each request: the client leaves the length of one request's JSON in it.
@@ -70,6 +71,7 @@ def use(client: InferenceServerClient, model: str, fixed: str, digest: str, key:
         "drawn": [arrays(drawn), arrays(again), drawn.get_response()["id"]],
         "failures": {
             "no key": failure(lambda: client.infer(model, [labels(0)])),
+            "no scope": failure(lambda: client.infer(model, [labels(0)], headers=powerless)),
             "no model": failure(lambda: infer("nothing", [labels(0)])),
             "no class": failure(lambda: infer(model, [labels(9)])),
             "too many": failure(lambda: infer(fixed, [labels(*[0] * 50)])),
