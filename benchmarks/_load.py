@@ -2,6 +2,7 @@
 
 import http.client
 import json
+import os
 import subprocess
 import sys
 import threading
@@ -46,6 +47,7 @@ class Figures:
 
     clients: dict[str, Any] = field(default_factory=dict[str, Any])
     seconds: list[float] = field(default_factory=list[float])
+    processor_share: float = 0.0  # of one core, that the front end took under load
     memory: list[int] = field(default_factory=list[int])
     replayed_per_second: float = 0.0
     errors: list[str] = field(default_factory=list[str])
@@ -90,7 +92,7 @@ def bear(target: Target, *, listeners: int, downloads: int, seconds: float, aske
     """The time of `GET /v1/jobs/{id}` while others listen and download. asked: questions a second, over all lines."""
     figures = Figures()
     with _clients(target, listeners=listeners, downloads=downloads) as clients:
-        over = time.monotonic() + seconds
+        over, before = time.monotonic() + seconds, _processor_seconds(target.pid)
         threads = [
             threading.Thread(target=_question, args=(target, figures, over, lines / asked)) for _ in range(lines)
         ]
@@ -98,6 +100,7 @@ def bear(target: Target, *, listeners: int, downloads: int, seconds: float, aske
             thread.start()
         for thread in threads:
             thread.join()
+        figures.processor_share = (_processor_seconds(target.pid) - before) / (time.monotonic() - over + seconds)
     figures.clients = clients
     figures.errors += clients["errors"]
     return figures
@@ -175,6 +178,11 @@ def _request(target: Target, number: int) -> tuple[Any, ...]:
     )
     turn = number % 20
     return rest[turn] if turn < len(rest) else ("GET", job)
+
+
+def _processor_seconds(pid: int | None) -> float:
+    words = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()
+    return (int(words[11]) + int(words[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def _resident_bytes(pid: int | None) -> int:

@@ -109,6 +109,7 @@ def record(figures: Figures, asked: argparse.Namespace, arguments: Sequence[str]
             f"| events received | {seen['events']:,}, no gap |",
             f"| downloads that ended, by their digest | {seen['downloads']:,} |",
             f"| bytes downloaded a second | {seen['num_bytes'] / asked.seconds / 1e6:.1f} MB |",
+            f"| processor time of the front end meanwhile | {figures.processor_share:.2f} of a core |",
             f"| errors | {len(figures.errors)} |",
             f"| {asked.requests:,} requests of an hour, replayed at | {figures.replayed_per_second:.0f} a second |",
             f"| memory of the front end after each quarter | {memory} MiB ({figures.growth:.3f} of the first) |",
