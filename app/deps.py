@@ -19,8 +19,12 @@ from distilled.errors import Problem
 MAX_QUERY_TEXT = 2000
 
 
-def service(request: Request) -> Services:
-    """The parts of the running service."""
+async def service(request: Request) -> Services:
+    """The parts of the running service.
+
+    Neither this nor `known_query` waits for anything: they are coroutines so as not to be sent to a thread and back,
+    which takes longer than they do, and longest when every thread is busy.
+    """
     return request.app.state.services
 
 
@@ -49,7 +53,7 @@ DatasetQuery = Annotated[str | None, Query(max_length=96, description="only thos
 MethodQuery = Annotated[str | None, Query(max_length=64, description="only those made by this preset")]
 
 
-def known_query(request: Request) -> None:
+async def known_query(request: Request) -> None:
     """Refuse query parameters that the route does not declare, and text that no database stores.
 
     A parameter that is ignored is a filter the caller believes in. Raises InvalidRequest.

@@ -172,11 +172,18 @@ def test_a_stream_holds_no_connection_while_it_waits(client: TestClient, service
     assert held == [0]
 
 
-def test_a_service_that_stops_lets_its_streams_go(client: TestClient, services: Services, running: str) -> None:
-    timer = threading.Timer(0.1, services.stopping.set)
-    timer.start()
+def test_a_service_that_stops_lets_its_streams_go(
+    client: TestClient, services: Services, running: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    after = services.stories.after
+
+    async def last_look(*given: Any, **named: Any) -> Any:
+        found = await after(*given, **named)
+        services.stopping.set()
+        return found
+
+    monkeypatch.setattr(services.stories, "after", last_look)
     told = parse(client.get(f"/v1/jobs/{running}/events").text)
-    timer.join()
     assert len(told) == 2
 
 
