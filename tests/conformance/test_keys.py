@@ -1,8 +1,11 @@
 """Who may speak to the service: callers with its key; without one configured, this machine alone."""
 
+from collections.abc import Iterator
+from typing import Any
+
 import pytest
 
-from tests.conformance.wire import Wire
+from tests.conformance.wire import Wire, until
 
 CLOSED = [
     ("GET", "/v1/jobs"),
@@ -76,3 +79,102 @@ def test_without_a_key_it_answers_to_loopback_s_names_alone(keyless: Wire, host:
 def test_a_page_of_another_origin_changes_nothing(wire: Wire, origin: str) -> None:
     for method, path in (("POST", "/v1/jobs"), ("PUT", "/v1/aliases/x"), ("DELETE", "/v1/artifacts/x")):
         wire.problem(403, method, path, headers={"Origin": origin})
+
+
+def cut(wire: Wire, prefix: str, *scopes: str, **end: object) -> dict[str, Any]:
+    """A key of this run, and its secret."""
+    body = {"name": f"{prefix}-{'-'.join(scopes)}", "scopes": list(scopes), **end}
+    return wire.ok("POST", "/v1/keys", status=201, json=body).json()
+
+
+def shown(made: dict[str, Any]) -> dict[str, Any]:
+    """How a request is made with another key than the run's own."""
+    return {"bare": True, "headers": {"Authorization": f"Bearer {made['secret']}"}}
+
+
+@pytest.fixture(scope="module")
+def reader(wire: Wire, prefix: str) -> Iterator[dict[str, Any]]:
+    if wire.key is None:
+        pytest.skip("needs a service that has a key")
+    made = cut(wire, prefix, "read")
+    yield made
+    wire.ok("DELETE", f"/v1/keys/{made['id']}", status=204)
+
+
+def test_a_secret_is_shown_once_and_says_who_asks(wire: Wire, reader: dict[str, Any]) -> None:
+    path = f"/v1/keys/{reader['id']}"
+    known = wire.get(path)
+    assert known.items() <= reader.items()
+    assert "secret" not in known
+    listed = [item for page in wire.pages("/v1/keys") for item in page]
+    assert known in listed
+    assert reader["secret"] not in str(listed)
+    about = wire.ok("GET", "/v1/keys/self", **shown(reader)).json()
+    assert about == {"id": reader["id"], "name": reader["name"], "scopes": ["read"]}
+    assert wire.get("/v1/keys/self")["scopes"] == ["read", "submit", "admin"]
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "scope"),
+    [
+        ("POST", "/v1/jobs", "submit"),
+        ("POST", "/v1/uploads", "submit"),
+        ("PUT", "/v1/aliases/x", "submit"),
+        ("DELETE", "/v1/artifacts/x", "submit"),
+        ("GET", "/v1/keys", "admin"),
+        ("POST", "/v1/keys", "admin"),
+        ("POST", "/v1/admin/sweep", "admin"),
+        ("GET", "/v1/admin/audit", "admin"),
+    ],
+)
+def test_a_key_opens_what_its_scopes_say(
+    wire: Wire, reader: dict[str, Any], method: str, path: str, scope: str
+) -> None:
+    wire.ok("GET", "/v1/jobs", **shown(reader))
+    refused = wire.problem(403, method, path, **shown(reader))
+    assert refused["type"] == "/problems/scope-missing"
+    assert f"`{scope}`" in refused["detail"]
+
+
+def test_a_revoked_key_opens_nothing_within_seconds_wherever_it_is_shown(wire: Wire, key: str, prefix: str) -> None:
+    made = cut(wire, prefix, "submit")
+    for _ in wire.urls:
+        wire.ok("GET", "/v1/jobs", **shown(made))
+    wire.ok("DELETE", f"/v1/keys/{made['id']}", status=204)
+
+    def refused() -> bool:
+        return all(wire.call("GET", "/v1/jobs", **shown(made)).status_code == 401 for _ in wire.urls)
+
+    until(refused, what="a revoked key is refused everywhere", seconds=30)
+    assert wire.get(f"/v1/keys/{made['id']}")["state"] == "revoked"
+
+
+def test_a_rotated_key_opens_for_its_grace(wire: Wire, key: str, prefix: str) -> None:
+    made = cut(wire, prefix, "read", expires_in_seconds=600)
+    path = f"/v1/keys/{made['id']}/rotate"
+    fresh = wire.ok("POST", f"{path}?grace_seconds=300", status=201).json()
+    assert (fresh["rotated_from"], fresh["scopes"]) == (made["id"], ["read"])
+    for one in (made, fresh):
+        wire.ok("GET", "/v1/jobs", **shown(one))
+    wire.problem(409, "POST", path)
+    for one in (made, fresh):
+        wire.ok("DELETE", f"/v1/keys/{one['id']}", status=204)
+
+
+def test_who_did_what_is_written_down(wire: Wire, key: str, reader: dict[str, Any]) -> None:
+    refused = wire.call("PUT", "/v1/aliases/x", **shown(reader))
+    told = wire.get(f"/v1/admin/audit?key_id={reader['id']}")["items"][0]
+    assert told["request_id"] == refused.headers["x-request-id"]
+    assert (told["action"], told["target"], told["outcome"], told["reason"]) == (
+        "alias.put",
+        "x",
+        "refused",
+        "scope-missing",
+    )
+    made = wire.get(f"/v1/admin/audit?target={reader['id']}&action=key.create")["items"]
+    assert [line["outcome"] for line in made] == ["done"]
+
+
+def test_the_first_key_must_be_able_to_make_others(keyless: Wire) -> None:
+    assert keyless.get("/v1/keys/self")["id"] is None
+    assert keyless.pointers("POST", "/v1/keys", json={"name": "x", "scopes": ["submit"]}) == ["/scopes"]

@@ -1,7 +1,9 @@
 """Every route that changes something leaves a line; what was refused too; and nobody else does."""
 
+import re
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -82,6 +84,8 @@ def test_every_change_leaves_a_line_by_whom_it_was_made(
         assert line["key_name"] == "admin"
     actions = [told[answer.headers["x-request-id"]]["action"] for answer, _ in done.values()]
     assert len(set(actions)) == len(actions)
+    page = (Path(__file__).parents[4] / "docs" / "keys.md").read_text(encoding="utf-8")
+    assert set(actions) == set(re.findall(r"`([a-z]+\.[a-z]+)`", page.partition("Actions: ")[2]))
 
 
 def test_what_was_refused_is_told_with_the_reason(keyed: Connect, held: dict[str, Held], services: Services) -> None:

@@ -1,6 +1,8 @@
 """Every route by every kind of key, from the routes that there are: a new one cannot be forgotten."""
 
+import re
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 from fastapi import APIRouter, FastAPI
@@ -77,6 +79,15 @@ def test_the_tables_name_routes_that_there_are(every: list[Call]) -> None:
     changing = {f"{call.method} {call.plain}" for call in every if call.method not in SAFE}
     assert changing == SUBMIT | {one for one in ADMIN if not one.startswith("GET")} | QUESTIONS
     assert {call.path for call in every} >= OPEN
+
+
+def test_the_page_says_what_the_tables_say(every: list[Call]) -> None:
+    page = (Path(__file__).parents[4] / "docs" / "keys.md").read_text(encoding="utf-8")
+    rows = {cells[1].strip(" `"): cells[2] for line in page.splitlines() if len(cells := line.split("|")) == 4}
+    for scope, routes in (("none", {f"GET {path}" for path in OPEN}), ("submit", SUBMIT), ("admin", ADMIN)):
+        told = set(re.findall(r"`((?:GET|POST|PUT|PATCH|DELETE) [^`]+)`", rows[scope]))
+        assert told == routes, scope
+    assert set(re.findall(r"`(POST [^`]+)`", rows["read"])) == QUESTIONS
 
 
 @pytest.mark.parametrize("kind", KINDS)
