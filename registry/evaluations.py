@@ -8,7 +8,7 @@ from hashlib import sha256
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from registry import errors, leases
+from registry import errors, leases, portions
 from registry.clock import database_now, utc_now
 from registry.ids import new_id
 from registry.leases import Beat, Swept
@@ -116,6 +116,11 @@ def claim(
     holder = {"worker": worker, "worker_pid": worker_pid, "device": device, "lease_seconds": lease_seconds}
     if not leases.take(session, Evaluation, evaluation_id, **holder):
         return None
+    return describe(session, evaluation_id)
+
+
+def describe(session: Session, evaluation_id: str) -> EvaluationClaim:
+    """What its holder knows of it, for who helps. Raises NotFound."""
     evaluation = get(session, evaluation_id)
     artifact = session.get_one(Artifact, evaluation.artifact_id)
     return EvaluationClaim(
@@ -185,13 +190,17 @@ def finish(session: Session, evaluation_id: str, *, attempt: int, result: Json) 
         artifact.accuracy = evaluation.accuracy
         artifact.accuracy_std = evaluation.accuracy_std
     session.flush()
+    portions.forget(session, evaluation_id)
     return evaluation
 
 
 def fail(session: Session, evaluation_id: str, *, attempt: int, error: Json) -> bool:
     """End the evaluation with an error {"code", "title", "detail"}. False: no longer yours."""
     values: Json = {"state": State.FAILED, "error": error, "ended_at": utc_now()}
-    return leases.let_go(session, Evaluation, evaluation_id, attempt=attempt, values=values)
+    if not leases.let_go(session, Evaluation, evaluation_id, attempt=attempt, values=values):
+        return False
+    portions.forget(session, evaluation_id)
+    return True
 
 
 def release(session: Session, evaluation_id: str, *, attempt: int) -> bool:

@@ -11,14 +11,28 @@ from sqlalchemy.orm import Session
 
 from registry import totals
 from registry.clock import database_now
-from registry.models import Blob, Evaluation, Job, MessageState, Need, State, Validation, WebhookMessage, Worker
+from registry.models import (
+    Blob,
+    Evaluation,
+    Job,
+    MessageState,
+    Need,
+    Portion,
+    State,
+    Validation,
+    WebhookMessage,
+    Worker,
+)
 from registry.totals import Counted
 from registry.workers import HELD, LIVE_SECONDS
 
 #: What waits for a worker in each queue.
-WAITING = {need.value: (Job, Job.need == need) for need in Need} | {
-    model.queue: (model, true()) for model in (Evaluation, Validation)
-}
+WAITING = (
+    {need.value: (Job, Job.need == need) for need in Need}
+    | {model.queue: (model, true()) for model in (Evaluation, Validation)}
+    # Apart: each has an owner who does it in time, so that they wait is no sign that workers are missing.
+    | {"portions": (Portion, true())}
+)
 Labels = tuple[str, ...]
 
 

@@ -15,6 +15,7 @@ KINDS = {
     "evaluation": "eval",
     "upload": "up",
     "validation": "val",
+    "portion": "port",
     "move": "move",
     "message": "msg",
     "key": "key",

@@ -14,12 +14,12 @@ from sqlalchemy.orm import Session
 
 from registry import totals, workers
 from registry.clock import database_now, utc_now
-from registry.models import Evaluation, Job, Need, State, Validation
+from registry.models import Evaluation, Job, Need, Portion, State, Validation
 from registry.totals import Counted
 
-Held = TypeVar("Held", Job, Evaluation, Validation)
+Held = TypeVar("Held", Job, Evaluation, Validation, Portion)
 #: What is begun anew when it was lost, and tells no story of its own as a job does.
-Brief = TypeVar("Brief", Evaluation, Validation)
+Brief = TypeVar("Brief", Evaluation, Validation, Portion)
 
 
 class Beat(Enum):

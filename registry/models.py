@@ -209,6 +209,29 @@ class Evaluation(Leased, Base):
     key_id: Mapped[str | None] = mapped_column(String(40), index=True)  # of the key that asked for it
 
 
+class Portion(Leased, Base):
+    """A part of the work on jobs and evaluations that any worker may do (`registry.portions`)."""
+
+    queue: ClassVar[str] = Evaluation.queue
+    __tablename__ = "portions"
+    __table_args__ = (Index(None, "state", "due", "id"), Index(None, "state", "lease_until"))
+
+    id: Mapped[str] = mapped_column(String(40), primary_key=True)
+    key: Mapped[str] = mapped_column(String(64), unique=True)  # of what it follows from: equal keys, equal results
+    what: Mapped[Json]  # which one it is, for who does it
+    device_kind: Mapped[str] = mapped_column(String(16))  # cpu, cuda: the only kind that may do it
+    result: Mapped[Json | None]  # None also where it lies in the store
+
+
+class PortionOwner(Base):
+    """A job or an evaluation that needs a portion. No foreign key: it may be of either table."""
+
+    __tablename__ = "portion_owners"
+
+    portion_id: Mapped[str] = mapped_column(ForeignKey("portions.id", ondelete="CASCADE"), primary_key=True)
+    owner_id: Mapped[str] = mapped_column(String(40), primary_key=True, index=True)
+
+
 class Baseline(Base):
     """The accuracy of random, centroid or full real data, measured once for each key and used again."""
 

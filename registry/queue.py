@@ -9,13 +9,14 @@ from celery import Celery
 from kombu.exceptions import KombuError
 
 from registry import errors
-from registry.models import Evaluation, Need, Validation
+from registry.models import Evaluation, Need, Portion, Validation
 from registry.settings import Settings
 from registry.workers import EVERY_QUEUE
 
 DISTILL_TASK = "workers.distill_job"
 EVALUATE_TASK = "workers.evaluate_artifact"
 VALIDATE_TASK = "workers.validate_upload"
+PORTION_TASK = "workers.do_portion"
 QUEUES = EVERY_QUEUE
 #: What a broker raises that takes no message. ValueError: the folder broker found a file half written, so no JSON.
 _BROKEN = (KombuError, OSError, ValueError)
@@ -34,6 +35,10 @@ class Waker(Protocol):
 
     def wake_validation(self, validation_id: str) -> None:
         """Tell some worker that this validation is queued. Raises QueueDown."""
+        ...
+
+    def wake_portion(self, portion_id: str) -> None:
+        """Tell some worker that this portion is queued. Raises QueueDown."""
         ...
 
 
@@ -59,6 +64,10 @@ class Queue:
     def wake_validation(self, validation_id: str) -> None:
         """Tell some worker that this validation is queued. Raises QueueDown."""
         self._send(VALIDATE_TASK, validation_id, queue=Validation.queue)
+
+    def wake_portion(self, portion_id: str) -> None:
+        """Tell some worker that this portion is queued. Raises QueueDown."""
+        self._send(PORTION_TASK, portion_id, queue=Portion.queue)
 
     def ping(self, *, timeout_seconds: float = 2.0) -> None:
         """Connect to the broker. Raises QueueDown."""

@@ -22,6 +22,7 @@ class MemoryQueue:
         self.needs: dict[str, Need] = {}
         self.evaluations: list[str] = []
         self.validations: list[str] = []
+        self.portions: list[str] = []
         self.down = False
 
     def wake_job(self, job_id: str, need: Need) -> None:
@@ -40,13 +41,18 @@ class MemoryQueue:
         self._check()
         self.validations.append(validation_id)
 
+    def wake_portion(self, portion_id: str) -> None:
+        """Remember the wake-up, or raise QueueDown."""
+        self._check()
+        self.portions.append(portion_id)
+
     def ping(self, *, timeout_seconds: float = 2.0) -> None:
         """Raise QueueDown while down."""
         self._check()
 
     def purge(self) -> int:
         """Forget the wake-ups and return how many there were."""
-        remembered = (self.jobs, self.evaluations, self.validations)
+        remembered = (self.jobs, self.evaluations, self.validations, self.portions)
         dropped = sum(len(ids) for ids in remembered)
         for ids in remembered:
             ids.clear()

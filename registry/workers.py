@@ -7,12 +7,12 @@ from sqlalchemy import delete, false, select, update
 from sqlalchemy.orm import Session
 
 from registry.clock import database_now
-from registry.models import Evaluation, Job, Need, State, Validation, Worker
+from registry.models import Evaluation, Job, Need, Portion, State, Validation, Worker
 
 LIVE_SECONDS = 60.0
 FORGET_SECONDS = 24 * 3600.0
 #: All that a worker may hold.
-HELD = (Job, Evaluation, Validation)
+HELD = (Job, Evaluation, Validation, Portion)
 EVERY_QUEUE = (*Need, Evaluation.queue, Validation.queue)
 
 
@@ -64,7 +64,7 @@ def forget_worker(session: Session, *, worker: str) -> None:
 
 
 def in_hand(session: Session, *, worker: str) -> list[str]:
-    """The ids of the jobs, evaluations and validations this worker holds."""
+    """The ids of the jobs, evaluations, validations and portions that this worker holds."""
     held: list[str] = []
     for model in HELD:
         held += session.scalars(

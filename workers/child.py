@@ -7,19 +7,21 @@ The main process of the worker never does.
 import os
 import socket
 from collections.abc import Callable
+from functools import partial
 from importlib import import_module
 
 import torch
 from structlog.contextvars import bound_contextvars
 
 import distilled
-from registry import evaluations, jobs, validations, workers
+from registry import evaluations, jobs, portions, validations, workers
 from registry.errors import QueueDown, RegistryError
 from workers import failures, logs, sources
 from workers.bench import Bench
 from workers.distill import loop
 from workers.distill.memory import keep_freed_memory
 from workers.evaluating import EvaluationReporter
+from workers.helping import Helper, PortionReporter
 from workers.leaseholder import Leaseholder
 from workers.pulse import Leave, Pulse, Verdict
 from workers.reporting import JobReporter
@@ -107,6 +109,26 @@ def validate(bench: Bench, *, validation_id: str) -> None:
     reporter = ValidationReporter(claim, bench=bench)
     with bound_contextvars(validation_id=claim.validation_id, request_id=claim.request_id, attempt=claim.attempt):
         _settle(bench, reporter, work=reporter.validate)
+
+
+def help_out(bench: Bench, *, portion_id: str) -> None:
+    """Do what is due of another worker's job or evaluation, one portion after the other while that one has any."""
+    kind = bench.device.partition(":")[0]
+    with bench.database.write() as session:
+        claim = portions.claim_next(session, **bench.holder, device_kind=kind)
+    if claim is None:
+        logs.get(__name__).info("nothing is queued any more", woken_for=portion_id)
+        return
+    helper = Helper(bench, owner_id=claim.owner_id)
+    while claim is not None:
+        reporter = PortionReporter(claim, bench=bench)
+        with bound_contextvars(
+            portion_id=claim.portion_id, owner_id=claim.owner_id, request_id=claim.request_id, attempt=claim.attempt
+        ):
+            if not _settle(bench, reporter, work=partial(helper.do, reporter)):
+                return
+        with bench.database.write() as session:
+            claim = portions.claim(session, claim.owner_id, **bench.holder, device_kind=kind)
 
 
 def _distil(bench: Bench, reporter: JobReporter, keeper: SnapshotKeeper, pulse: Pulse) -> None:

@@ -11,9 +11,9 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from sqlalchemy import select
 
 from distilled import __version__
-from registry import evaluations, jobs, validations, workers
+from registry import evaluations, jobs, portions, validations, workers
 from registry.errors import QueueDown, RegistryError
-from registry.models import Evaluation, Job, Need, State, Validation, Worker
+from registry.models import Evaluation, Job, Need, Portion, State, Validation, Worker
 from registry.queue import Waker
 from registry.session import Database
 from workers import hung, identity, logs
@@ -143,14 +143,21 @@ class Keeper:
             swept = jobs.sweep(session, max_attempts=attempts, rewake_seconds=rewake_seconds)
             measured = evaluations.sweep(session, max_attempts=attempts, rewake_seconds=rewake_seconds)
             looked_at = validations.sweep(session, max_attempts=attempts, rewake_seconds=rewake_seconds)
-        for found in (swept, measured, looked_at):
+            shared = portions.sweep(session, max_attempts=attempts, rewake_seconds=rewake_seconds)
+        for found in (swept, measured, looked_at, shared):
             if found.requeued or found.failed or found.cancelled:
                 logs.get(__name__).warning(
                     "swept", requeued=found.requeued, failed=found.failed, cancelled=found.cancelled
                 )
-        self._wake(swept.needs, measured.wake, looked_at.wake)
+        self._wake(swept.needs, measured.wake, looked_at.wake, shared.wake)
 
-    def _wake(self, needs: Mapping[str, Need], evaluation_ids: Sequence[str], validation_ids: Sequence[str]) -> None:
+    def _wake(
+        self,
+        needs: Mapping[str, Need],
+        evaluation_ids: Sequence[str],
+        validation_ids: Sequence[str],
+        portion_ids: Sequence[str],
+    ) -> None:
         try:
             for job_id, need in needs.items():
                 self._queue.wake_job(job_id, need)
@@ -158,6 +165,8 @@ class Keeper:
                 self._queue.wake_evaluation(evaluation_id)
             for validation_id in validation_ids:
                 self._queue.wake_validation(validation_id)
+            for portion_id in portion_ids:
+                self._queue.wake_portion(portion_id)
         except QueueDown as error:
             # They count as woken now, and are woken again after `rewake_seconds`.
             logs.get(__name__).warning("a wake-up was not sent", error=str(error))
@@ -184,7 +193,7 @@ class Keeper:
                 evaluations.woken(session, evaluation_id)
             for validation_id in ids[Validation]:
                 validations.woken(session, validation_id)
-        self._wake(needs, ids[Evaluation], ids[Validation])
+        self._wake(needs, ids[Evaluation], ids[Validation], ids[Portion])
 
 
 def _holds_messages(settings: WorkerSettings) -> bool:

@@ -5,8 +5,9 @@ from typing import Any, Protocol
 
 from sqlalchemy.orm import Session
 
+from registry import portions
 from registry.leases import Beat
-from registry.models import Evaluation, State, Validation
+from registry.models import Evaluation, Portion, State, Validation
 from workers.bench import Bench
 from workers.pulse import Verdict
 from workers.writing import surely
@@ -34,7 +35,13 @@ class Leaseholder:
     """Holds one row. It has no snapshots: what is given back starts again."""
 
     def __init__(
-        self, life: Life, model: type[Evaluation] | type[Validation], row_id: str, *, attempt: int, bench: Bench
+        self,
+        life: Life,
+        model: type[Evaluation] | type[Validation] | type[Portion],
+        row_id: str,
+        *,
+        attempt: int,
+        bench: Bench,
     ) -> None:
         self._life, self._model = life, model
         self._id, self._attempt = row_id, attempt
@@ -50,6 +57,15 @@ class Leaseholder:
                 attempt=self._attempt,
                 lease_seconds=self.bench.settings.lease_seconds,
                 progress=self.progress,
+            )
+
+    def beat_with_portions(self) -> Beat:
+        """The same, and the leases of the portions that this process does itself as their owner."""
+        with self.bench.database.write() as session:
+            lease_seconds = self.bench.settings.lease_seconds
+            portions.renew(session, worker=self.bench.worker, worker_pid=self.bench.pid, lease_seconds=lease_seconds)
+            return self._life.beat(
+                session, self._id, attempt=self._attempt, lease_seconds=lease_seconds, progress=self.progress
             )
 
     def peek(self) -> Beat:

@@ -26,6 +26,9 @@ class WorkerSettings(Settings):
         default=2 * 1024**3, ge=256 * 1024**2, description="an upload that takes more memory to open is refused"
     )
     download: bool = Field(default=True, description="whether missing built-in datasets may be downloaded")
+    share_seconds: float = Field(
+        default=20.0, ge=0, description="idle workers are called to help where the rest of the work takes longer"
+    )
     worker_cache_bytes: int = Field(
         default=10 * 1024**3, ge=0, description="copies of what was taken from the store; the longest unused go first"
     )

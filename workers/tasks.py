@@ -1,4 +1,4 @@
-"""The three tasks, known to Celery by name. A message is a wake-up with an id; the registry says what is to be done.
+"""The four tasks, known to Celery by name. A message is a wake-up with an id; the registry says what is to be done.
 
 No torch here: the worker's main process imports this module. The work is in `workers.child`, which only the spawned
 children import (see `workers.celery_app.Loader`).
@@ -38,3 +38,10 @@ def validate_upload(task: "Task[Any, Any]", validation_id: str) -> None:
     """Run the validation that is due."""
     child, bench = cast("Loader", task.app.loader).workplace()
     child.validate(bench, validation_id=validation_id)
+
+
+@shared_task(name="workers.do_portion", bind=True, **OPTIONS)
+def do_portion(task: "Task[Any, Any]", portion_id: str) -> None:
+    """Do what is due of the work on another worker's job or evaluation."""
+    child, bench = cast("Loader", task.app.loader).workplace()
+    child.help_out(bench, portion_id=portion_id)

@@ -12,11 +12,11 @@ from celery.worker.state import revoked as revoked_ids
 from sqlalchemy import select
 
 from registry.errors import RegistryError
-from registry.models import Evaluation, Job, State, Validation
-from registry.queue import DISTILL_TASK, EVALUATE_TASK, VALIDATE_TASK
+from registry.models import Evaluation, Job, Portion, State, Validation
+from registry.queue import DISTILL_TASK, EVALUATE_TASK, PORTION_TASK, VALIDATE_TASK
 from registry.session import Database
 
-KINDS = {DISTILL_TASK: Job, EVALUATE_TASK: Evaluation, VALIDATE_TASK: Validation}
+KINDS = {DISTILL_TASK: Job, EVALUATE_TASK: Evaluation, VALIDATE_TASK: Validation, PORTION_TASK: Portion}
 
 
 def is_anything_queued(database: Database, task: str) -> bool:

@@ -3,7 +3,7 @@
 from sqlalchemy import or_, select
 from sqlalchemy.orm import Session
 
-from registry import errors, leases, webhooks
+from registry import errors, leases, portions, webhooks
 from registry.clock import database_now, utc_now
 from registry.ids import new_id
 from registry.jobs.story import change
@@ -84,6 +84,7 @@ def cancel(session: Session, job_id: str) -> Job:
     elif not job.cancel_requested:
         told = {"state": State.RUNNING, "cancel_requested": True}
         change(session, job_id, kind=EventKind.STATE, data=told, values={"cancel_requested": True})
+        portions.forget(session, job_id)  # who helps is free at once
     session.refresh(job)
     return job
 

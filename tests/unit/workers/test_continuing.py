@@ -10,8 +10,7 @@ from tests.unit.laboratory.further import further_data, made, memory_recipe
 from tests.unit.laboratory.toys import toy_data
 from tests.unit.workers.conftest import Workplace
 from tests.unit.workers.test_child import HEADER
-from workers import child, sources
-from workers.distill import evaluate as measuring
+from workers import child, evaluating, sources
 from workers.distill import loop
 from workers.distill.data import RealData
 from workers.distill.errors import BaseUnavailable, DatasetUnavailable
@@ -114,14 +113,14 @@ def test_an_evaluation_has_the_data_of_the_base_where_they_are_still_there(
             raise DatasetUnavailable
         return toy_data() if left == "both" else further_data("other")
 
-    def measure(content: bytes, real: RealData, **_: Any) -> dict[str, Any]:
+    def measure(content: bytes, real: RealData, **_: Any) -> Any:
         seen.append(real)
         score = {"mean": 0.9, "std": 0.01, "values": [0.9]}
-        return {"distilled": {"hard": score}, "baseline_keys": {}}
+        told = {"distilled": {"hard": score}, "baseline_keys": {}}
+        return SimpleNamespace(baseline_keys={}, turns=lambda known: [], result=lambda *_, **__: told)
 
     monkeypatch.setattr(sources, "resolve", resolve)
-    monkeypatch.setattr(measuring, "evaluate", measure)
-    monkeypatch.setattr(measuring, "baseline_keys_of", lambda *_, **__: {})
+    monkeypatch.setattr(evaluating, "Measurement", measure)
     artifact_id = publish(workplace, b"continued", CONTINUED)
     with workplace.database.read() as session:
         (row,) = evaluations.of_artifact(session, artifact_id)

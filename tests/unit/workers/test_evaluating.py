@@ -1,19 +1,19 @@
 """From a wake-up to a measured artifact, with a measurement that does as the test says."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Sequence
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
-from registry import evaluations, jobs
+from registry import evaluations, jobs, portions
 from registry.models import Evaluation
 from tests.unit.workers.conftest import Workplace
 from tests.unit.workers.test_child import HEADER
-from workers import child, sources
-from workers.distill import evaluate as measuring
+from workers import child, evaluating, sources
 from workers.distill.errors import LabError
+from workers.distill.evaluate import Turn
 
 BASELINES: dict[str, Any] = {
     name: {"mean": 0.2, "std": 0.0, "values": [0.2], "bytes": 8, "images": 2} for name in ("random", "centroid", "full")
@@ -24,28 +24,41 @@ KEYS = {name: name[0] * 64 for name in BASELINES}
 
 
 class Measurement:
-    """Stands for `evaluate.evaluate`."""
+    """Stands for `evaluate.Measurement`: an evaluation of one turn, and one for each baseline that is not known."""
 
     def __init__(self) -> None:
         self.given: list[dict[str, Any]] = []
+        self.measured: list[str] = []
         self.meanwhile: Callable[[], None] = lambda: None
+        self.baseline_keys = KEYS
 
-    def __call__(
-        self, content: bytes, real: Any, *, on_progress: Callable[[float], None], **given: Any
-    ) -> dict[str, Any]:
+    def __call__(self, content: bytes, real: Any, **given: Any) -> "Measurement":
         self.given.append({"content": content, **given})
-        on_progress(0.5)
+        return self
+
+    def turns(self, known: Collection[str]) -> list[Turn]:
+        names = [name for name in ("hard", *BASELINES) if name not in known]
+        return [Turn(name=name, start=0, stop=2, steps=2.0, share=1.0) for name in names]
+
+    def measure(self, turn: Turn, *, on_step: Callable[[], None]) -> dict[str, Any]:
+        self.measured.append(turn.name)
+        on_step()
         self.meanwhile()
-        on_progress(1.0)
+        on_step()
+        return {"values": [0.89, 0.91], "seen": 2}
+
+    def result(
+        self, turns: Sequence[Turn], measured: Sequence[dict[str, Any]], *, baselines: dict[str, Any]
+    ) -> dict[str, Any]:
+        assert [part["values"] for part in measured] == [[0.89, 0.91]] * len(turns)
         score = {"mean": 0.9, "std": 0.01, "values": [0.89, 0.91]}
-        return {"distilled": {"hard": score}, **BASELINES, "baseline_keys": KEYS}
+        return {"distilled": {"hard": score}, **BASELINES, **baselines, "baseline_keys": KEYS}
 
 
 @pytest.fixture
 def measurement(monkeypatch: pytest.MonkeyPatch) -> Measurement:
     measurement = Measurement()
-    monkeypatch.setattr(measuring, "evaluate", measurement)
-    monkeypatch.setattr(measuring, "baseline_keys_of", lambda *_, **__: KEYS)
+    monkeypatch.setattr(evaluating, "Measurement", measurement)
     monkeypatch.setattr(sources, "resolve", lambda *_, **__: SimpleNamespace(digest=HEADER["dataset"]["digest"]))
     return measurement
 
@@ -80,14 +93,16 @@ def test_an_evaluation_is_measured_and_recorded(
     assert (row.state, row.accuracy, row.accuracy_std, row.progress) == ("succeeded", 0.9, 0.01, 1.0)
     assert measurement.given[0]["content"].startswith(b"artifact")
     assert (measurement.given[0]["network"], measurement.given[0]["seed"]) == ("mlp", 3)
-    assert measurement.given[0]["baselines"] == {}
+    assert measurement.measured == ["hard", *BASELINES]
+    with workplace.database.read() as session:
+        assert portions.of(session, evaluation_id) == []
 
 
 def test_baselines_are_measured_once(workplace: Workplace, measurement: Measurement, evaluation_id: str) -> None:
     child.evaluate(workplace.bench, evaluation_id=evaluation_id)
     second = finish_job(workplace, seed=4)
     child.evaluate(workplace.bench, evaluation_id=second)
-    assert measurement.given[1]["baselines"] == BASELINES
+    assert measurement.measured[4:] == ["hard"]
 
 
 def test_a_failed_measurement_says_why_and_leaves_the_artifact(
