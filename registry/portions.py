@@ -172,6 +172,11 @@ def fail(session: Session, portion_id: str, *, attempt: int, error: Json) -> boo
     return leases.let_go(session, Portion, portion_id, attempt=attempt, values=values)
 
 
+def lose(session: Session, portion_id: str, *, attempt: int, error: Json) -> bool:
+    """End the hold for a fault that is not the portion's own: it is tried again. False: no longer yours."""
+    return leases.lose(session, Portion, portion_id, attempt=attempt, error=error)
+
+
 def release(session: Session, portion_id: str, *, attempt: int) -> bool:
     """Give the portion back undone, without counting a loss. False: no longer yours."""
     return leases.release(session, Portion, portion_id, attempt=attempt)
