@@ -27,7 +27,12 @@ _ALWAYS = ("X-Request-ID", "X-Content-Type-Options")
 #: Headers that a status always comes with.
 _WITH = {"401": ("WWW-Authenticate",), "206": ("Content-Range", "ETag"), "304": ("ETag",), "416": ("Content-Range",)}
 #: Operations whose success creates something that `Location` names.
-_CREATING = {("/v1/jobs", "post", "202"), ("/v1/uploads", "post", "201")}
+_CREATING = {
+    ("/v1/jobs", "post", "202"),
+    ("/v1/uploads", "post", "201"),
+    ("/v1/keys", "post", "201"),
+    ("/v1/keys/{key_id}/rotate", "post", "201"),
+}
 _UPLOADS = "/v1/uploads"
 #: (path, method, status) -> {name: (path, method, {parameter: where its value stands})}: what can be done next.
 _LINKS: dict[tuple[str, str, str], dict[str, tuple[str, str, dict[str, str]]]] = {

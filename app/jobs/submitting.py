@@ -58,12 +58,13 @@ def submit(session: Session, ask: Ask, *, settings: AppSettings) -> Answer:
     if ask.key is None:
         return _submitted(session, ask, settings=settings)
     asked = digest_json({"body": ask.body, "reuse": ask.reuse})
-    stored = idempotency.begin(session, ask.key, asked, scope=SCOPE, hours=settings.idempotency_hours)
+    scope = SCOPE if ask.who.key_id is None else f"{SCOPE} {ask.who.key_id}"  # two callers may choose one word
+    stored = idempotency.begin(session, ask.key, asked, scope=scope, hours=settings.idempotency_hours)
     if stored is not None:
         return Answer(status=stored.status, headers={**stored.headers, "Idempotent-Replayed": "true"}, body=stored.body)
     answer = _submitted(session, ask, settings=settings)
     idempotency.complete(
-        session, ask.key, scope=SCOPE, status=answer.status, headers=dict(answer.headers), body=answer.body
+        session, ask.key, scope=scope, status=answer.status, headers=dict(answer.headers), body=answer.body
     )
     return answer
 

@@ -17,6 +17,7 @@ from tests.unit.registry import (
     test_evaluations,
     test_freeing,
     test_jobs,
+    test_keys,
     test_migrations,
     test_sweeping,
     test_uploads,
@@ -37,6 +38,7 @@ def taken_over(module: ModuleType) -> dict[str, Callable[..., Any]]:
 
 for source in (
     test_jobs,
+    test_keys,
     test_sweeping,
     test_artifacts,
     test_evaluations,

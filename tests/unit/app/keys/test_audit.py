@@ -149,6 +149,16 @@ def test_rows_say_whose_they_are(keyed: Connect, held: dict[str, Held], services
         assert jobs.get(session, job).key_id == held["submit"].id
 
 
+def test_two_callers_may_choose_one_idempotency_key(keyed: Connect, held: dict[str, Held]) -> None:
+    once = {"Idempotency-Key": "mine"}
+    first, second = (
+        keyed(held[name].secret).post("/v1/jobs", json=RECIPE, headers=once) for name in ("submit", "admin")
+    )
+    assert first.json()["id"] != second.json()["id"]
+    again = keyed(held["submit"].secret).post("/v1/jobs", json=RECIPE, headers=once)
+    assert again.json()["id"] == first.json()["id"]
+
+
 def test_the_log_is_filtered_and_paged(keyed: Connect, services: Services) -> None:
     root = keyed(ROOT)
     who = [Who(key_id=f"key_{i:032x}", name=f"k{i}", action=f"a.{i % 2}") for i in range(4)]
