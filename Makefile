@@ -9,7 +9,7 @@ PORT ?= 8000
 # How many processes share the tests. Each file stays in one of them, and the longest go first (tests/conftest.py).
 PROCESSES ?= 2
 
-.PHONY: setup run test load check fix catalog clean
+.PHONY: setup run test load check fuzz audit sbom fix catalog clean
 
 setup: $(STAMP)
 
@@ -38,6 +38,21 @@ check: setup
 	$(BIN)/pyright
 	$(BIN)/lint-imports
 	$(BIN)/python -m workers.distill.catalog --check
+
+# The long fuzz: MINUTES of each; benchmarks/results/ keeps what a run found.
+MINUTES ?= 10
+fuzz: setup
+	$(BIN)/python -m tests.fuzz parsers --minutes $(MINUTES)
+	$(BIN)/python -m tests.fuzz api --minutes $(MINUTES)
+
+# Known holes in the versions that run; needs the network. Findings are answered in SECURITY.md.
+audit: setup
+	$(BIN)/python -m pip_audit --disable-pip --no-deps --requirement constraints.txt
+
+# What the service is made of, as CycloneDX: the same bytes for the same versions.
+sbom: setup
+	$(BIN)/python -m cyclonedx_py requirements constraints.txt --pyproject pyproject.toml --output-reproducible --no-validate \
+		--of JSON --output-file sbom.cdx.json
 
 fix: setup
 	$(BIN)/ruff check --fix .

@@ -5,16 +5,19 @@ again (NaN), and numbers and nestings of any size. They are refused here, each b
 """
 
 import math
+import re
 from collections.abc import Iterator
 from typing import Annotated, Any
 
 from fastapi import Body, Depends
+from pydantic import AwareDatetime, BeforeValidator
 
 from app.errors import InvalidRequest
 from app.problems import pointer
 from distilled.errors import Problem
 
 MAX_DEPTH = 16
+_DATE = re.compile(r"\d{4}-\d{2}-\d{2}[Tt ]")
 MAX_INTEGER = 2**63 - 1
 
 
@@ -57,5 +60,13 @@ def _object(body: Annotated[Any, Body()]) -> dict[str, Any]:
     return body
 
 
+def _is_written_out(value: object) -> object:
+    if isinstance(value, str) and _DATE.match(value):
+        return value
+    raise ValueError("must be a time of RFC 3339, such as 2030-01-31T12:00:00Z")
+
+
+#: A time as RFC 3339 writes it: pydantic alone would also take seconds since 1970, which no schema here declares.
+Moment = Annotated[AwareDatetime, BeforeValidator(_is_written_out)]
 #: A JSON object as it was sent, to be checked by what it means elsewhere.
 JsonObject = Annotated[dict[str, Any], Depends(_object)]

@@ -3,8 +3,8 @@
 from typing import Annotated
 
 from fastapi import APIRouter, Query, Request, Response
-from pydantic import AwareDatetime
 
+from app.bodies import Moment
 from app.deps import Reading
 from app.keys.schemas import AuditRead
 from app.keys.scopes import ADMIN
@@ -25,8 +25,8 @@ def list_audit_events(
     action: Annotated[str | None, Query(max_length=64, description="such as `job.submit`")] = None,
     target: Annotated[str | None, Query(max_length=255, description="only what was done to this id or name")] = None,
     outcome: Annotated[Outcome | None, Query(description="only what was done, or only what was refused")] = None,
-    since: Annotated[AwareDatetime | None, Query(description="only from this time on")] = None,
-    until: Annotated[AwareDatetime | None, Query(description="only before this time")] = None,
+    since: Annotated[Moment | None, Query(description="only from this time on")] = None,
+    until: Annotated[Moment | None, Query(description="only before this time")] = None,
     limit: Limit = 50,
     cursor: Cursor = None,
 ) -> PageRead[AuditRead]:

@@ -4,8 +4,9 @@ from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Annotated
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from app.bodies import Moment
 from app.errors import InvalidRequest
 from registry.models import ApiKey, Outcome
 from registry.names import NAME_PATTERN
@@ -31,7 +32,7 @@ class KeyMake(BaseModel):
 
     name: str = Field(pattern=f"^{NAME_PATTERN.pattern}$", description="who or what holds it; two may have one name")
     scopes: list[Scope] = Field(min_length=1, max_length=8, description="the highest contains the others")
-    expires_at: AwareDatetime | None = Field(None, description="opens nothing from then on; else until it is revoked")
+    expires_at: Moment | None = Field(None, description="opens nothing from then on; else until it is revoked")
     expires_in_seconds: Seconds | None = Field(None, description="the same, from now")
 
     @model_validator(mode="after")

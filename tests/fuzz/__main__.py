@@ -18,7 +18,7 @@ from tests.fuzz.parsers import Tally, Target, attempt, targets
 #: All that the fuzz of the parsers may take: an input that takes more is found as a MemoryError.
 MEMORY_BYTES = 6 * 1024**3
 #: Inputs of one target before it is the next one's turn.
-TURN = 200
+TURN = 50
 
 
 def main() -> int:

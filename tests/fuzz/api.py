@@ -143,44 +143,67 @@ def populated() -> Iterator[tuple[ASGIApp, dict[str, Any], Names]]:
         parts.close()
 
 
-def configuration(names: Names, *, examples: int, seed: int, max_time: float | None) -> SchemathesisConfig:
+def configuration(names: Names, *, examples: int, seed: int, seconds: float | None) -> SchemathesisConfig:
     """schemathesis.toml, with the names of what there is."""
     told = tomllib.loads(CHECKS.read_text(encoding="utf-8"))
     told["dictionaries"] = {key: {"values": values} for key, values in vars(names).items()}
     told["parameters"] = {f"path.{key}": {"dictionary": key, "probability": 0.8} for key in vars(names)}
-    told["generation"] = {**told.get("generation", {}), "max-examples": examples}
-    told["headers"] = HELD
-    told["base-url"] = "http://localhost"
-    told["seed"] = seed
+    told["generation"] = {"max-examples": examples, "deterministic": seconds is None, "database": "none"}
+    told |= {"headers": HELD, "base-url": "http://localhost", "seed": seed}
+    if seconds is not None:
+        told["max-time"] = int(seconds)
     return SchemathesisConfig.from_dict(told)
 
 
 @dataclass
 class Summary:
+    """What a run did, and what it found: {"operation: check: title": how}."""
+
     operations: int = 0
     cases: Counter[str] = field(default_factory=Counter)
     checks: Counter[str] = field(default_factory=Counter)
     statuses: Counter[int] = field(default_factory=Counter)
+    tested: set[str] = field(default_factory=set)
     findings: dict[str, str] = field(default_factory=dict)
 
+    def told(self) -> str:
+        """As tables, and what was found."""
+        lines = [f"{len(self.tested)} of {self.operations} operations, {sum(self.cases.values())} cases\n"]
+        for title, counted in (("phase", self.cases), ("status", self.statuses), ("check", self.checks)):
+            lines += [
+                f"| {title} | times |",
+                "|---|---|",
+                *(f"| {key} | {n} |" for key, n in sorted(counted.items())),
+                "",
+            ]
+        lines += [
+            f"{len(self.findings)} findings",
+            *(f"\n{where}\n{how[:1000]}" for where, how in self.findings.items()),
+        ]
+        return "\n".join(lines)
 
-def fuzz(*, examples: int, seed: int = 0, max_time: float | None = None) -> Summary:
+
+def fuzz(*, examples: int = 50, seed: int = 0, seconds: float | None = None) -> Summary:
+    """Run every phase of schemathesis. examples: of one operation. seconds: go on fuzzing until they are spent; without
+    them the same requests are made each time.
+    """
     found = Summary()
     with populated() as (app, document, names):
-        config = configuration(names, examples=examples, seed=seed, max_time=max_time)
-        schema = schemathesis.openapi.from_dict(document, config=config)
+        schema = schemathesis.openapi.from_dict(
+            document, config=configuration(names, examples=examples, seed=seed, seconds=seconds)
+        )
         schema.app = app
         found.operations = sum(len(path) for path in document["paths"].values())
         for event in from_schema(schema).execute():
-            take(event, found)
+            _take(event, found)
     return found
 
 
-def take(event: events.EngineEvent, found: Summary) -> None:
-    if isinstance(event, events.NonFatalError):
-        found.findings[f"error: {event.label}"] = str(event.info)
+def _take(event: events.EngineEvent, found: Summary) -> None:
     if isinstance(event, events.FatalError):
         raise event.exception
+    if isinstance(event, events.NonFatalError):
+        found.findings[f"error: {event.label}"] = str(event.info)
     if not isinstance(event, events.ScenarioFinished):
         return
     recorder = event.recorder
@@ -189,11 +212,11 @@ def take(event: events.EngineEvent, found: Summary) -> None:
         if interaction.response is not None:
             found.statuses[interaction.response.status_code] += 1
     for case_id, checks in recorder.checks.items():
+        label = recorder.cases[case_id].value.operation.label
+        found.tested.add(label)
         for check in checks:
             found.checks[check.name] += 1
             if check.status is Status.FAILURE:
                 failure = check.failure_info.failure
-                label = recorder.cases[case_id].value.operation.label
-                found.findings.setdefault(
-                    f"{label}: {check.name}: {failure.title}", f"{failure.message}\n{check.failure_info.code_sample}"
-                )
+                how = f"{failure.message}\n{check.failure_info.code_sample}"
+                found.findings.setdefault(f"{label}: {check.name}: {failure.title}", how)
