@@ -157,18 +157,18 @@ def test_an_idle_stream_is_kept_open_with_pings(
     assert ": ping\n\n" in text
 
 
-def test_a_stream_holds_no_connection_while_it_waits(client: TestClient, services: Services, running: str) -> None:
+def test_a_stream_holds_no_connection_while_it_waits(
+    client: TestClient, services: Services, running: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     held: list[int] = []
 
-    def look() -> None:
-        held.append(services.database._engine.pool.checkedout())
-        end(services, running)
+    async def look(seconds: float) -> None:
+        if seconds:  # the framework sleeps for none
+            held.append(services.database._engine.pool.checkedout())
+            end(services, running)
 
-    timer = threading.Timer(0.25, look)
-    timer.start()
-    services.settings = services.settings.model_copy(update={"event_poll_seconds": 0.4})
-    client.get(f"/v1/jobs/{running}/events")
-    timer.join()
+    monkeypatch.setattr("app.jobs.events.anyio.sleep", look)
+    assert len(parse(client.get(f"/v1/jobs/{running}/events").text)) == 3
     assert held == [0]
 
 
