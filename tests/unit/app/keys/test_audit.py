@@ -8,13 +8,13 @@ from typing import Any
 
 import pytest
 from fastapi.testclient import TestClient
-from sqlalchemy import update
+from sqlalchemy import select, update
 
 from app.keys import noting
 from app.services import Services
-from registry import audit, errors, jobs
+from registry import audit, errors
 from registry.audit import Who
-from registry.models import AuditEvent
+from registry.models import AliasMove, AuditEvent, Dataset, Evaluation, Job, Upload
 from tests.conformance.making import npz
 from tests.unit.app.conftest import Published, problem, publish
 from tests.unit.app.everywhere import calls
@@ -142,11 +142,16 @@ def test_a_refusal_that_cannot_be_noted_is_answered_all_the_same(
 def test_rows_say_whose_they_are(keyed: Connect, held: dict[str, Held], services: Services) -> None:
     writer = keyed(held["submit"].secret)
     artifact = publish(services).id
-    job = writer.post("/v1/jobs", json=RECIPE).json()["id"]
+    writer.post("/v1/jobs", json=RECIPE)
+    writer.post("/v1/uploads", headers={**TUS, "Upload-Length": "3"})
+    writer.post("/v1/datasets", data={"name": "mine"}, files={"file": ("a.npz", npz("whose"))})
+    writer.post(f"/v1/artifacts/{artifact}/evaluations", json={"networks": ["mlp"]})
     writer.put("/v1/aliases/best", json={"artifact_id": artifact})
-    assert writer.get("/v1/aliases/best/history").json()["items"][0]["key_id"] == held["submit"].id
     with services.database.read() as session:
-        assert jobs.get(session, job).key_id == held["submit"].id
+        for model in (Job, Upload, Dataset, Evaluation, AliasMove):
+            newest = session.scalars(select(model).order_by(model.id.desc())).first()
+            assert newest is not None
+            assert newest.key_id == held["submit"].id, model
 
 
 def test_two_callers_may_choose_one_idempotency_key(keyed: Connect, held: dict[str, Held]) -> None:
