@@ -6,6 +6,7 @@ It speaks to the database that the settings name, and to no service: a running o
 
 import argparse
 import json
+import math
 import sys
 from collections.abc import Sequence
 from datetime import UTC, datetime
@@ -67,7 +68,10 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     create.add_argument("--expires-in-seconds", type=float)
     revoke = verbs.add_parser("revoke", help="end a key")
     revoke.add_argument("id")
-    return parser.parse_args(arguments)
+    given = parser.parse_args(arguments)
+    if given.verb == "create" and given.expires_in_seconds is not None and not 0 < given.expires_in_seconds < math.inf:
+        create.error("argument --expires-in-seconds: must be above 0")
+    return given
 
 
 if __name__ == "__main__":
