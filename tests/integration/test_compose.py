@@ -27,7 +27,7 @@ from tests.conformance.running import check_conformance
 from tests.containers import ROOT, SECRETS, compose, dockerfile, lay_out
 from tests.unit.app.test_datasets import npz
 
-pytestmark = pytest.mark.services
+pytestmark = [pytest.mark.services, pytest.mark.timeout(600)]  # whichever test is first starts all of it
 
 RECIPE: dict[str, Any] = {
     "dataset": "digits",
@@ -92,7 +92,7 @@ class Stack:
 
     def start(self) -> None:
         """In the order that `depends_on` asks for."""
-        assert self.run("migrate", "api", name="migrate").wait(60) == 0, self.log("migrate").read_text()
+        assert self.run("migrate", "api", name="migrate").wait(240) == 0, self.log("migrate").read_text()
         for number in range(self.described["api"]["deploy"]["replicas"]):
             port = services.free_port()
             self.run("api", "api", name=f"api-{number}", DISTILLED_HOST="127.0.0.1", DISTILLED_PORT=str(port))
@@ -100,8 +100,8 @@ class Stack:
         for number in range(WORKERS):
             self.run("worker-cpu", "worker", name=f"worker-{number}")
         for front in self.fronts:
-            self.until(lambda front=front: answers(f"{front}/readyz"), f"{front} is ready", seconds=90)
-        self.until(lambda: len(self.workers()) == WORKERS, "all workers are known", seconds=90)
+            self.until(lambda front=front: answers(f"{front}/readyz"), f"{front} is ready", seconds=240)
+        self.until(lambda: len(self.workers()) == WORKERS, "all workers are known", seconds=240)
 
     def workers(self) -> list[dict[str, Any]]:
         """The live workers, as a front end tells of them."""
@@ -178,7 +178,7 @@ def artifact(stack: Stack) -> str:
         job = httpx2.get(f"{other}/v1/jobs/{sent.json()['id']}", headers=KEY, timeout=10).json()
         return job if job["state"] in ("succeeded", "failed", "cancelled") else None
 
-    job = stack.until(ended, "the job has ended", seconds=90)
+    job = stack.until(ended, "the job has ended", seconds=240)
     assert job["state"] == "succeeded", job["error"]
     return f"/v1/artifacts/{job['artifact_id']}"
 
@@ -193,7 +193,7 @@ def test_what_one_front_end_takes_the_other_serves(stack: Stack, artifact: str) 
         found = httpx2.get(url, headers=KEY, timeout=10).json()["evaluations"]
         return found[0] if found and found[0]["state"] not in ("queued", "running") else None
 
-    assert stack.until(measured, "the artifact is evaluated", seconds=90)["state"] == "succeeded"
+    assert stack.until(measured, "the artifact is evaluated", seconds=240)["state"] == "succeeded"
 
 
 @pytest.mark.timeout(600)  # jobs, validations and an evaluation, each in a process of its own
