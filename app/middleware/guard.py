@@ -66,8 +66,7 @@ class Guard:
         host = headers.get("host", "")
         if keyless and host_name(host) not in LOOPBACK:
             raise Misdirected
-        origin = headers.get("origin")
-        if origin is not None and scope["method"] not in SAFE and urlsplit(origin).netloc.lower() != host.lower():
+        if scope["method"] not in SAFE and is_foreign(headers, host):
             raise ForeignOrigin
         if is_open:
             return NOBODY
@@ -82,6 +81,18 @@ class Guard:
         if holder is None:
             raise Unauthorised
         return holder
+
+
+def is_foreign(headers: Headers, host: str) -> bool:
+    """Whether a page of another origin asks: by Origin, or by Sec-Fetch-Site where a browser sends no Origin."""
+    origin = headers.get("origin")
+    if origin is None:
+        return headers.get("sec-fetch-site", "none").lower() not in ("none", "same-origin")
+    try:
+        asking = urlsplit(origin).netloc.lower()
+    except ValueError:  # no browser sends what is no URL
+        return True
+    return not asking or asking != host.lower()
 
 
 def secret_of(headers: Headers) -> bytes | None:

@@ -9,8 +9,21 @@ Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 MAX_URL = 2000
-#: Where clouds tell their machines secrets, beside the link-local 169.254.169.254: AWS over IPv6, Alibaba Cloud.
-METADATA = (ipaddress.ip_address("fd00:ec2::254"), ipaddress.ip_address("100.100.100.200"))
+#: Where clouds tell their machines secrets, beside link-local addresses such as 169.254.169.254: AWS, Google and Oracle
+#: over IPv6, Alibaba Cloud, Azure (whose address looks public), Oracle's older one.
+METADATA: tuple[Network, ...] = tuple(
+    ipaddress.ip_network(text)
+    for text in (
+        "fd00:ec2::/32",
+        "fd20:ce::/32",
+        "fd00:c1::/32",
+        "100.100.100.200/32",
+        "168.63.129.16/32",
+        "192.0.0.192/32",
+    )
+)
+#: Networks within one site, which Python takes for global ones: RFC 3879 withdrew them, and some still run.
+SITE: Network = ipaddress.IPv6Network("fec0::/10")
 #: IPv6 addresses that stand for IPv4 ones, and would be judged by the wrong number: RFC 4291, 6052, 8215, 3056, 4380.
 TRANSLATED: tuple[Network, ...] = tuple(
     ipaddress.IPv6Network(text)
@@ -30,12 +43,15 @@ def refusal(address: Address, *, private: bool) -> str | None:
     """
     own = any(address in network for network in PRIVATE)
     rules: tuple[tuple[Callable[[], bool], str], ...] = (
-        (lambda: address in METADATA or address.is_link_local, "a link-local or metadata address"),
+        (
+            lambda: address.is_link_local or any(address in network for network in METADATA),
+            "a link-local or metadata address",
+        ),
         (lambda: own and not private, "an address of a private network"),
         (lambda: own, ""),
         (lambda: any(address in network for network in TRANSLATED), "an IPv4 address written as IPv6"),
         (lambda: address.is_multicast or address.is_unspecified or address.is_reserved, "no address of one machine"),
-        (lambda: not address.is_global, "an address of a private network"),
+        (lambda: address in SITE or not address.is_global, "an address of a private network"),
     )
     found = next((reason for holds, reason in rules if holds()), "")
     return found or None

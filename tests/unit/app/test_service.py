@@ -81,10 +81,31 @@ def test_the_service_answers_to_no_other_name(client: TestClient, host: str) -> 
 
 
 def test_a_page_of_another_origin_changes_nothing(client: TestClient) -> None:
-    for origin in ("http://evil.test", "null", "http://localhost:9"):
+    for origin in (
+        "http://evil.test",
+        "null",
+        "http://localhost:9",
+        "http://[",
+        "",
+        "http://localhost.",
+        "//localhost@x",
+    ):
         problem(client.post("/v1/jobs", json=RECIPE, headers={"Origin": origin}), 403)
-    assert client.post("/v1/jobs", json=RECIPE, headers={"Origin": "http://localhost"}).status_code == 202
+    for site in ("cross-site", "same-site", "Cross-Site"):  # of browsers that leave Origin out
+        problem(client.post("/v1/jobs", json=RECIPE, headers={"Sec-Fetch-Site": site}), 403)
+    assert client.get("/v1/jobs").json()["items"] == []
+    own = {"Origin": "http://localhost", "Sec-Fetch-Site": "same-origin"}
+    assert client.post("/v1/jobs", json=RECIPE, headers=own).status_code == 202
+    assert client.post("/v1/jobs", json=RECIPE, headers={"Sec-Fetch-Site": "none"}).status_code == 202
     assert client.get("/v1/jobs", headers={"Origin": "http://evil.test"}).status_code == 200
+
+
+def test_a_page_of_another_origin_is_given_no_leave_to_ask(client: TestClient) -> None:
+    """A browser asks first for what is no plain form; nothing here ever answers that it may."""
+    for path in ("/v1/jobs", "/v1/uploads", "/v1/aliases/x", "/hf/api/datasets"):
+        asked = {"Origin": "http://evil.test", "Access-Control-Request-Method": "PATCH"}
+        for answer in (client.options(path, headers=asked), client.get(path, headers={"Origin": "http://evil.test"})):
+            assert not [name for name in answer.headers if name.startswith("access-control")]
 
 
 @pytest.fixture
