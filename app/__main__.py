@@ -9,6 +9,7 @@ from typing import Any
 
 import uvicorn
 
+from app.connections import watched
 from app.errors import InsecureBinding
 from app.logs import set_up_logging
 from app.main import create_app
@@ -56,6 +57,8 @@ def main(arguments: list[str]) -> int:
         host=settings.host,
         port=settings.port,
         log_config=None,
+        http=watched(head_seconds=settings.head_seconds, most=settings.max_connections),
+        ws="none",  # nothing here speaks WebSocket, and the guard asks HTTP requests for their key only
         access_log=False,  # the request line is logged once, with its id, by the application
         server_header=False,
         timeout_graceful_shutdown=settings.shutdown_seconds,

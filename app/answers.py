@@ -6,7 +6,7 @@ from app.middleware.guard import OPEN
 from app.problems import responses
 
 #: What may be answered before a route is reached, or in place of any: by the server, the guard, the walls, a lost part.
-ANYWHERE = (400, 401, 403, 421, 429, 503)
+ANYWHERE = (400, 401, 403, 408, 421, 429, 503)
 #: header -> (what it says, the JSON Schema of its value).
 _HEADERS: dict[str, tuple[str, dict[str, Any]]] = {
     "X-Request-ID": ("the caller's, or a new one", {"type": "string", "pattern": "^[A-Za-z0-9._-]{1,128}$"}),

@@ -7,6 +7,8 @@
   - Misdirected
   - ForeignOrigin
   - BodyTooLarge
+  - TooSlow
+  - RateLimited
   - Unreadable
   - MethodNotAllowed
   - RangeNotSatisfiable
@@ -89,6 +91,18 @@ class ForeignOrigin(AppError):
 
 class BodyTooLarge(AppError):
     """The body is larger than this service takes; send less."""
+
+
+class TooSlow(AppError):
+    """The body did not arrive in time; send it again, faster or in pieces (/v1/uploads)."""
+
+
+class RateLimited(AppError):
+    """The caller sends more requests than it may in a minute; go on after Retry-After seconds."""
+
+    def __init__(self, message: str = "", *, headers: Mapping[str, str] | None = None) -> None:
+        self.headers = dict(headers or {})
+        super().__init__(message)
 
 
 class RangeNotSatisfiable(AppError):
@@ -183,6 +197,8 @@ KINDS: dict[type[Exception], Kind] = {
     ForeignOrigin: Kind(slug="foreign-origin", title="A page of another origin asked", status=403),
     PreconditionFailed: Kind(slug="precondition-failed", title="It has changed since it was read", status=412),
     BodyTooLarge: Kind(slug="body-too-large", title="The body is too large", status=413),
+    TooSlow: Kind(slug="too-slow", title="The request took too long to arrive", status=408),
+    RateLimited: Kind(slug="rate-limited", title="Too many requests", status=429),
     Unreadable: Kind(slug="unreadable", title="The request cannot be read", status=400),
     ClientDisconnect: Kind(slug="unreadable", title="The request cannot be read", status=400),
     MethodNotAllowed: Kind(slug="method-not-allowed", title="This is not done here", status=405),
@@ -200,6 +216,7 @@ KINDS: dict[type[Exception], Kind] = {
     registry_errors.JobAlive: Kind(slug="job-alive", title="The job has not ended", status=409),
     UnsupportedMediaType: Kind(slug="unsupported-media-type", title="This is not taken here in this form", status=415),
     UnsupportedTusVersion: Kind(slug="unsupported-tus-version", title="Another version of tus is spoken", status=412),
+    registry_errors.QuotaExceeded: Kind(slug="quota-exceeded", title="The key uses as much as it may", status=429),
     registry_errors.TooManyUploads: Kind(slug="too-many-uploads", title="Too many uploads are open", status=429),
     registry_errors.OffsetMoved: Kind(slug="offset-moved", title="The upload goes on elsewhere", status=409),
     registry_errors.NameTaken: Kind(slug="name-taken", title="The name is taken", status=409),
@@ -236,6 +253,7 @@ FRAMEWORK = {
     400: KINDS[Unreadable],
     404: NOT_FOUND,
     405: KINDS[MethodNotAllowed],
+    408: KINDS[TooSlow],
     413: KINDS[BodyTooLarge],
 }
 SAID = {
@@ -307,6 +325,8 @@ def _fields(error: Exception, kind: Kind) -> Sequence[Problem]:
 def _headers(error: Exception, kind: Kind) -> Mapping[str, str]:
     if isinstance(error, AppError):
         return error.headers
+    if isinstance(error, registry_errors.QuotaExceeded):
+        return {"Retry-After": str(error.seconds)}
     return {"Retry-After": "5"} if kind.status == 503 or kind.slug == "idempotency-in-flight" else {}
 
 

@@ -27,7 +27,7 @@ from app.inference.answers import ProtocolErrors
 from app.jobs import methods
 from app.jobs import routes as jobs
 from app.jobs import webhooks as job_webhooks
-from app.keys import noting
+from app.keys import noting, quotas
 from app.keys import routes as keys
 from app.keys.scopes import check_declared
 from app.metrics import routes as metrics
@@ -36,6 +36,7 @@ from app.middleware.context import RequestContext
 from app.middleware.guard import Guard
 from app.middleware.headers import SecurityHeaders
 from app.middleware.limits import BodyLimit
+from app.middleware.rates import Budgets, RateLimit, WrongKeys
 from app.middleware.tus import Tus
 from app.openapi import describe
 from app.samples import preview, streaming
@@ -63,6 +64,7 @@ ROUTERS = (
     croissant.router,
     inference.router,
     hub.router,
+    quotas.router,
     keys.router,
     admin.router,
     auditing.router,
@@ -80,6 +82,12 @@ def create_app(settings: AppSettings, *, services: Services | None = None) -> Fa
     """
     settings.check_binding()
     parts = services or Services.open(settings)
+    budgets = Budgets(
+        broker_url=settings.broker_url,
+        reads=settings.reads_per_minute,
+        writes=settings.writes_per_minute,
+        wrong_keys=settings.wrong_keys_per_minute,
+    )
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncGenerator[None]:
@@ -95,6 +103,7 @@ def create_app(settings: AppSettings, *, services: Services | None = None) -> Fa
             for each in rounds:
                 await run_sync(each.stop)
             await run_sync(noting.note_last, parts)
+            await budgets.close()
             await run_sync(parts.close)
 
     app = FastAPI(
@@ -115,8 +124,16 @@ def create_app(settings: AppSettings, *, services: Services | None = None) -> Fa
     errors.install(app, routers=ROUTERS)
     # The last one added is the outermost: every answer, also a refusal, has an id and stands in the log.
     files = (("POST", datasets.router.prefix), ("PATCH", resumable.router.prefix))
-    app.add_middleware(BodyLimit, uploads=files, max_upload_bytes=settings.max_upload_bytes)
+    app.add_middleware(
+        BodyLimit,
+        uploads=files,
+        max_upload_bytes=settings.max_upload_bytes,
+        seconds=settings.body_seconds,
+        idle_seconds=settings.upload_idle_seconds,
+    )
+    app.add_middleware(RateLimit, budgets=budgets)
     app.add_middleware(Guard, api_key=settings.key)
+    app.add_middleware(WrongKeys, budgets=budgets)
     app.add_middleware(RequestContext)
     app.add_middleware(Metered)
     app.add_middleware(Tus, prefix=resumable.router.prefix, version=resumable.VERSION)

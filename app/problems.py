@@ -75,6 +75,7 @@ _SAID = {
     401: "The key is missing or wrong",
     403: "The request is not allowed",
     404: "Nothing is here under this name",
+    408: "The request took too long to arrive",
     409: "The state of what is there does not allow this",
     412: "It has changed since it was read",
     413: "The body is larger than this service takes",

@@ -6,6 +6,7 @@ from pydantic_settings import SettingsConfigDict
 from app.errors import InsecureBinding
 from app.middleware.guard import is_loopback
 from app.webhooks import sending
+from registry.quotas import Limits
 from registry.settings import Settings
 
 
@@ -38,6 +39,16 @@ class AppSettings(Settings):
     webhook_private: bool = Field(False, description="whether webhooks may go to private networks and this machine")
     webhook_poll_seconds: float = Field(2.0, gt=0, description="time between two looks for webhooks to send")
     webhook_timeout_seconds: float = Field(10.0, gt=0, description="all the time that one attempt at a webhook has")
+    head_seconds: float = Field(10.0, gt=0, description="all the time that the head of a request has")
+    body_seconds: float = Field(60.0, gt=0, description="all the time that a body has which is no upload")
+    upload_idle_seconds: float = Field(60.0, gt=0, description="an upload that sends no byte for so long is cut off")
+    max_connections: int = Field(800, ge=1, description="connections that may be open at a time")
+    reads_per_minute: int = Field(12000, ge=0, description="requests that only read, of one caller; 0: any number")
+    writes_per_minute: int = Field(1200, ge=0, description="all other requests of one caller; 0: any number")
+    wrong_keys_per_minute: int = Field(60, ge=0, description="wrong keys from one address; 0: any number")
+    quota_jobs: int = Field(1000, ge=0, description="jobs of one key, queued and running at once; 0: any number")
+    quota_device_seconds: float = Field(0.0, ge=0, description="device time of one key in a day; 0: any amount")
+    quota_bytes: int = Field(0, ge=0, description="of uploads, data sets and artifacts of one key; 0: any amount")
     shutdown_seconds: int = Field(5, ge=1, description="how long requests in hand may take when the service stops")
 
     @property
@@ -56,6 +67,11 @@ class AppSettings(Settings):
     def webhook_keys(self) -> list[bytes]:
         """What webhooks are signed with; none where there are to be none."""
         return [] if self.webhook_secret is None else sending.keys(self.webhook_secret.get_secret_value())
+
+    @property
+    def quotas(self) -> Limits:
+        """What a key may use that has no limits of its own."""
+        return Limits(jobs=self.quota_jobs, device_seconds=self.quota_device_seconds, bytes=self.quota_bytes)
 
     @property
     def loopback_only(self) -> bool:

@@ -78,6 +78,25 @@ class TooManyUploads(RegistryError):
     """Too many uploads are open; finish or delete one of them, or wait until one has expired."""
 
 
+class QuotaExceeded(RegistryError):
+    """The key uses as much as it may, of jobs at once, of device time in a day, or of bytes; nothing was changed."""
+
+    def __init__(self, *, quota: str, limit: float, used: float, seconds: int) -> None:
+        self.quota, self.limit, self.used, self.seconds = quota, limit, used, seconds
+        super().__init__(
+            f"This key may use {limit:g} of the quota `{quota}`, and uses {used:g}; nothing was changed. "
+            f"{QUOTA_MENDS[quota]}, or ask an administrator for more."
+        )
+
+
+#: What makes room in a quota.
+QUOTA_MENDS = {
+    "jobs": "Wait until a job has ended, or cancel one",
+    "device_seconds": "Wait for the next day (UTC)",
+    "bytes": "Delete uploads, data sets or artifacts",
+}
+
+
 class InvalidName(RegistryError):
     """A name is 1 to 96 of the characters A-Z a-z 0-9 . _ - and begins with a letter or a digit; choose such a name."""
 

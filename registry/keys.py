@@ -13,7 +13,7 @@ from hashlib import sha256
 from sqlalchemy import ColumnElement, or_, select, update
 from sqlalchemy.orm import Session
 
-from registry import errors, paging
+from registry import errors, paging, quotas
 from registry.clock import database_now, utc_now
 from registry.ids import new_id
 from registry.models import ApiKey
@@ -141,9 +141,11 @@ def rotate(session: Session, key_id: str, *, grace_seconds: float, seconds: floa
         seconds = key.expires - key.created_at.timestamp()
     until = now(session) + grace_seconds
     key.expires = until if key.expires is None else min(key.expires, until)
-    return make(
+    cut = make(
         session, name=key.name, scopes=[Scope(scope) for scope in key.scopes], seconds=seconds, rotated_from=key.id
     )
+    quotas.inherit(session, cut.key, key)
+    return cut
 
 
 def is_there_admin(session: Session) -> bool:

@@ -9,10 +9,10 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any, TypeVar
 
-from sqlalchemy import ColumnElement, and_, or_, select, update
+from sqlalchemy import ColumnElement, and_, null, or_, select, update
 from sqlalchemy.orm import Session
 
-from registry import totals, workers
+from registry import quotas, totals, workers
 from registry.clock import database_now, utc_now
 from registry.models import Evaluation, Job, Need, Portion, State, Validation
 from registry.totals import Counted
@@ -111,22 +111,31 @@ def count_claim(session: Session, model: type[Held]) -> None:
 
 def count_hold(session: Session, model: type[Held], row_id: str) -> None:
     """Count how long the hold was that has just ended."""
-    held = select(model.device, database_now() - model.held_since).where(model.id == row_id)
-    device, seconds = session.execute(held).one()
-    _count_seconds(session, model, device=device, seconds=seconds)
+    # Nobody is charged for a look at what they sent, nor for a portion, which several may share: these have no key.
+    key = getattr(model, "key_id", null())
+    held = select(model.device, database_now() - model.held_since, key).where(model.id == row_id)
+    device, seconds, key_id = session.execute(held).one()
+    _count_seconds(session, model, device=device, seconds=seconds, key_id=key_id)
 
 
 def count_loss(session: Session, row: Held) -> None:
     """Count a holder that fell silent, before the row forgets when that was."""
     totals.add(session, Counted.LEASE_EXPIRIES, of=row.__tablename__)
     if row.heartbeat is not None and row.held_since is not None:
-        _count_seconds(session, type(row), device=row.device, seconds=row.heartbeat - row.held_since)
+        key_id = getattr(row, "key_id", None)
+        seconds = row.heartbeat - row.held_since
+        _count_seconds(session, type(row), device=row.device, seconds=seconds, key_id=key_id)
 
 
-def _count_seconds(session: Session, model: type[Held], *, device: str | None, seconds: float | None) -> None:
+def _count_seconds(
+    session: Session, model: type[Held], *, device: str | None, seconds: float | None, key_id: str | None
+) -> None:
     kind = totals.device_kind(device)
     # None: claimed under a version that did not note when. A clock that was set back takes nothing away.
-    totals.add(session, Counted.DEVICE_SECONDS, max(0.0, seconds or 0.0), device=kind, of=model.__tablename__)
+    counted = max(0.0, seconds or 0.0)
+    totals.add(session, Counted.DEVICE_SECONDS, counted, device=kind, of=model.__tablename__)
+    if key_id is not None and counted:
+        quotas.count_seconds(session, key_id, counted)
 
 
 def write(

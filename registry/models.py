@@ -420,6 +420,20 @@ class ApiKey(Base):
     revoked_at: Mapped[datetime | None]
     last_used_at: Mapped[datetime | None]  # written about once a minute
     rotated_from: Mapped[str | None] = mapped_column(String(40))  # the key that this one takes the place of
+    # Limits of its own (`registry.quotas`); 0: any amount; None: what the settings say.
+    most_jobs: Mapped[int | None]
+    most_device_seconds: Mapped[float | None]
+    most_bytes: Mapped[int | None] = mapped_column(BigInteger)
+
+
+class KeyUsage(Base):
+    """How long a key's jobs and evaluations held devices on a day, of the holds that have ended."""
+
+    __tablename__ = "key_usage"
+
+    key_id: Mapped[str] = mapped_column(String(40), primary_key=True)
+    day: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)  # counted from 1970, UTC
+    device_seconds: Mapped[float] = mapped_column(default=0.0)
 
 
 class AuditEvent(Base):

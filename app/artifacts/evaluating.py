@@ -16,7 +16,7 @@ from app.services import Catalog
 from app.wake import wake_evaluations
 from distilled.errors import RecipeError
 from distilled.recipe import expand_evaluation
-from registry import artifacts, audit, evaluations
+from registry import artifacts, audit, evaluations, quotas
 from registry.errors import Conflict
 from registry.models import ENDED, Artifact, State
 
@@ -70,6 +70,8 @@ def evaluate_artifact(
             key_id=who.key_id,
         )
         audit.note(session, who, found.id)
+        if any(row.state is State.QUEUED and row.woken_at is None for row in rows):
+            quotas.check(session, who.key_id, service.settings.quotas, on_device=True)
         items = [EvaluationRead.model_validate(row) for row in rows]
         unwoken = [row.id for row in rows if row.state is State.QUEUED and row.woken_at is None]
     background.add_task(wake_evaluations, service, unwoken)

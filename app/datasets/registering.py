@@ -17,7 +17,7 @@ from app.services import Services
 from distilled import npz
 from distilled.errors import Problem, UploadError
 from distilled.kinds import HEAD_BYTES, WANTED, Kind, kind_of
-from registry import audit, datasets, errors
+from registry import audit, datasets, errors, quotas
 from registry import uploads as uploading
 from registry.audit import Who
 from registry.models import Dataset
@@ -84,6 +84,7 @@ def _from_arrays(services: Services, sent: SentFile, who: Who) -> Dataset:
         raise UploadError(below("/form/file", error.problems)) from error
     blob = services.store.put_file(sent.path)
     with services.writing() as session:
+        quotas.check(session, who.key_id, services.settings.quotas, num_bytes=report.num_bytes)
         dataset = datasets.register(
             session,
             name=sent.name,

@@ -16,7 +16,7 @@ from app.errors import BodyTooLarge, InvalidRequest, UnsupportedMediaType, Unsup
 from app.keys.caller import Record
 from app.keys.scopes import READ, submits
 from app.problems import responses
-from registry import audit, uploads
+from registry import audit, quotas, uploads
 from registry.models import Upload
 
 VERSION = "1.0.0"
@@ -62,6 +62,7 @@ def begin_upload(
         raise BodyTooLarge(f"an upload may have at most {settings.max_upload_bytes} bytes here; send less")
     filename_of(upload_metadata)
     with service.writing() as session:
+        quotas.check(session, who.key_id, settings.quotas, num_bytes=upload_length)
         upload = uploads.create(
             session,
             length=upload_length,

@@ -7,7 +7,7 @@ import time
 from pathlib import Path
 
 from app.services import Services
-from registry import audit, errors, uploads
+from registry import audit, errors, quotas, uploads
 from registry.audit import Who
 from registry.models import Upload, UploadPart
 
@@ -90,7 +90,9 @@ def keep(services: Services, path: Path, *, who: Who) -> str:
     """A file of this process's disk as a whole upload, for a worker to read. Returns its id. Raises StoreFull."""
     with services.writing() as session:
         hours = services.settings.upload_hours
-        upload = uploads.create(session, length=path.stat().st_size, told="", hours=hours, key_id=who.key_id)
+        length = path.stat().st_size
+        quotas.check(session, who.key_id, services.settings.quotas, num_bytes=length)
+        upload = uploads.create(session, length=length, told="", hours=hours, key_id=who.key_id)
     try:
         writer = Writer(services, upload.id, offset=0)
         with path.open("rb") as file:

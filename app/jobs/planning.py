@@ -9,6 +9,7 @@ from sqlalchemy.orm import Session
 from app.datasets.known import facts
 from app.jobs.estimating import Estimator
 from app.jobs.schemas import DryRun, Estimate
+from app.keys import quotas
 from app.services import Catalog
 from app.settings import AppSettings
 from distilled import __version__, continuing, recipe
@@ -104,7 +105,7 @@ def estimate(session: Session, catalog: Catalog, planned: Plan, *, settings: App
     return estimator.estimate(planned.recipe, **known, stored_bytes=planned.stored_bytes, need=need)
 
 
-def foresee(session: Session, catalog: Catalog, planned: Plan, *, settings: AppSettings) -> DryRun:
+def foresee(session: Session, catalog: Catalog, planned: Plan, *, key_id: str | None, settings: AppSettings) -> DryRun:
     """What a recipe comes to, what it will take, and whether it is on its way already."""
     existing = jobs.find_reusable(session, planned.digest, need=planned.asked)
     return DryRun(
@@ -113,6 +114,7 @@ def foresee(session: Session, catalog: Catalog, planned: Plan, *, settings: AppS
         digest=planned.digest,
         existing_job_id=None if existing is None else existing.id,
         estimate=estimate(session, catalog, planned, settings=settings),
+        quotas=quotas.shown(session, key_id, settings=settings),
     )
 
 

@@ -19,7 +19,7 @@ from app.keys.scopes import READ, submits
 from app.paging import Cursor, Limit, PageRead, link_next
 from app.problems import responses
 from app.wake import wake_job
-from registry import audit, jobs
+from registry import audit, jobs, quotas
 from registry.models import EventKind, State
 
 router = APIRouter(prefix="/v1/jobs", tags=["jobs"])
@@ -53,7 +53,7 @@ def submit_job(
         planned = plan(session, service.catalog, body, webhook_fault=partial(webhooks.fault, service.settings))
         if dry_run:
             response.status_code = 200
-            return foresee(session, service.catalog, planned, settings=service.settings)
+            return foresee(session, service.catalog, planned, key_id=who.key_id, settings=service.settings)
         ask = Ask(
             plan=planned,
             estimate=lambda: estimate(session, service.catalog, planned, settings=service.settings),
@@ -143,6 +143,9 @@ def retry_job(
 ) -> JobRead:
     """Queue a failed or cancelled job again; it goes on from its last snapshot unless `fresh`."""
     with service.writing() as session:
+        # Whose job it was pays for it again, whoever asks; and takes room once more.
+        owner = jobs.get(session, job_id).key_id
+        quotas.check(session, owner, service.settings.quotas, jobs=1, on_device=True)
         job = shown(session, jobs.retry(session, job_id, fresh=fresh, level_seconds=service.settings.priority_seconds))
         audit.note(session, who, job_id)
     background.add_task(wake_job, service, job.id, job.need)

@@ -6,6 +6,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from app.keys.schemas import QuotasRead
 from registry.models import EventKind, Need, State
 
 Recipe = dict[str, Any]
@@ -99,6 +100,7 @@ class DryRun(BaseModel):
     digest: str
     existing_job_id: str | None = Field(description="a living or succeeded job of an identical recipe")
     estimate: Estimate
+    quotas: QuotasRead = Field(description="what the key that asks uses before it, and how much it may")
 
 
 class MetricRead(BaseModel):

@@ -12,7 +12,7 @@ from app.jobs.schemas import Estimate, JobRead
 from app.jobs.waiting import waiting_for
 from app.settings import AppSettings
 from distilled.manifest import digest_json
-from registry import audit, idempotency, jobs, webhooks
+from registry import audit, idempotency, jobs, quotas, webhooks
 from registry.audit import Who
 from registry.models import Job
 
@@ -98,6 +98,7 @@ def _submitted(session: Session, ask: Ask, *, settings: AppSettings) -> Answer:
 
 def _queued(session: Session, ask: Ask, *, settings: AppSettings) -> Job:
     estimate = ask.estimate()
+    quotas.check(session, ask.who.key_id, settings.quotas, jobs=1, num_bytes=estimate.bytes, on_device=True)
     return jobs.submit(
         session,
         recipe=ask.plan.recipe,

@@ -100,6 +100,21 @@ class SelfRead(BaseModel):
     scopes: list[Scope] = Field(description="all that it opens")
 
 
+class QuotaRead(BaseModel):
+    """One of the things that are limited."""
+
+    used: float
+    limit: float | None = Field(description="null: any amount")
+
+
+class QuotasRead(BaseModel):
+    """What a key uses, and how much it may."""
+
+    jobs: QuotaRead = Field(description="queued and running")
+    device_seconds: QuotaRead = Field(description="of its jobs and evaluations, today in UTC")
+    bytes: QuotaRead = Field(description="of its uploads, data sets and artifacts")
+
+
 class AuditRead(BaseModel):
     """A line of the audit log."""
 

@@ -1,5 +1,6 @@
 """The front end on a socket of this process, for clients that take a URL; it remembers what it was asked."""
 
+import asyncio
 import threading
 import time
 from collections.abc import Generator
@@ -33,10 +34,12 @@ class Live:
 
 
 @contextmanager
-def running(app: ASGIApp) -> Generator[Live]:
+def running(app: ASGIApp, *, protocol: type[asyncio.Protocol] | None = None) -> Generator[Live]:
     """The application, served until the block ends. Its lifespan is not run: its parts are the test's own."""
     live = Live(app)
-    config = uvicorn.Config(live, host="127.0.0.1", port=0, lifespan="off", log_level="warning", ws="none")
+    config = uvicorn.Config(
+        live, host="127.0.0.1", port=0, lifespan="off", log_level="warning", ws="none", http=protocol or "h11"
+    )
     server = uvicorn.Server(config)
     thread = threading.Thread(target=server.run, daemon=True)
     thread.start()

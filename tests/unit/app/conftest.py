@@ -55,7 +55,8 @@ def services(settings: AppSettings, tmp_path: Path, template: Path) -> Iterator[
 @pytest.fixture(scope="session")
 def app(tmp_path_factory: pytest.TempPathFactory, template: Path) -> FastAPI:
     """One application for all tests, because its routes take a while to build; its parts are each test's own."""
-    settings = AppSettings(home=tmp_path_factory.mktemp("app"), max_upload_bytes=MAX_UPLOAD)
+    unlimited = {"reads_per_minute": 0, "writes_per_minute": 0, "wrong_keys_per_minute": 0}
+    settings = AppSettings(home=tmp_path_factory.mktemp("app"), max_upload_bytes=MAX_UPLOAD, **unlimited)
     parts = Services(
         settings=settings,
         database=Database(f"sqlite:///{template}"),

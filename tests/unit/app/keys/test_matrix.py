@@ -37,6 +37,8 @@ ADMIN = {
     "POST /v1/keys",
     "GET /v1/keys",
     "GET /v1/keys/{key_id}",
+    "GET /v1/keys/{key_id}/quotas",
+    "PATCH /v1/keys/{key_id}/quotas",
     "POST /v1/keys/{key_id}/rotate",
     "DELETE /v1/keys/{key_id}",
     "POST /v1/admin/sweep",
