@@ -11,11 +11,11 @@ import uvicorn
 
 from app.connections import watched
 from app.errors import InsecureBinding
-from app.logs import set_up_logging
 from app.main import create_app
 from app.services import Services
 from app.settings import AppSettings
 from distilled.cli.screen import Screen
+from registry import logs, tracing
 from registry.errors import RegistryError
 
 EXIT_REFUSED = 2
@@ -45,7 +45,8 @@ def main(arguments: list[str]) -> int:
     screen = Screen(as_json=given.pop("json"))
     try:
         settings = AppSettings(**{name: value for name, value in given.items() if value is not None})
-        set_up_logging()
+        logs.configure(settings)
+        tracing.set_up(settings, process="api")
         settings.check_binding()
         services = Services.open(settings)
         app = create_app(settings, services=services)

@@ -48,6 +48,8 @@ from app.webhooks import delivering
 from distilled import __version__
 
 DESCRIPTION = "Distilled data sets on request: a recipe goes in, an artifact comes out, and batches are drawn from it."
+#: Asked for every few seconds by probes and by Prometheus.
+NOT_TRACED = frozenset({"/healthz", "/readyz", "/metrics"})
 ROUTERS = (
     methods.router,
     datasets.router,
@@ -116,6 +118,14 @@ def create_app(settings: AppSettings, *, services: Services | None = None) -> Fa
         openapi_url=None,  # a route of ours, which says what scope it needs
         redirect_slashes=False,
         dependencies=[Depends(known_query)],
+        # Spans where `registry.tracing` has set them up; the numbers are in /metrics and the faults in the log.
+        telemetry={
+            "metrics": False,
+            "logs": False,
+            "operation_spans": False,
+            "auto_configure": False,
+            "exclude": lambda scope: scope.get("path") in NOT_TRACED,
+        },
     )
     app.state.services = parts
     for router in ROUTERS:

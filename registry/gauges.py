@@ -66,10 +66,11 @@ def look(session: Session) -> Gauges:
             labels = (totals.device_kind(device), table)
             of_devices = sums[Counted.DEVICE_SECONDS]
             of_devices[labels] = of_devices.get(labels, 0.0) + max(0.0, seconds or 0.0)
-    for queue, (model, condition) in WAITING.items():
+    for queue, model, condition in WAITING:
         queued = select(func.count(), database_now() - func.min(model.queued_at))
-        waiting[queue,], age = session.execute(queued.where(model.state == State.QUEUED, condition)).one()
-        oldest_seconds[queue,] = max(0.0, age or 0.0)
+        count, age = session.execute(queued.where(model.state == State.QUEUED, condition)).one()
+        waiting[queue,] = waiting.get((queue,), 0) + count
+        oldest_seconds[queue,] = max(oldest_seconds.get((queue,), 0.0), age or 0.0)
     blobs, store_bytes = session.execute(select(func.count(), func.coalesce(func.sum(Blob.num_bytes), 0))).one()
     return Gauges(
         rows=rows,

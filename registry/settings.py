@@ -3,6 +3,7 @@
 Everything has a default under `home`, so that one machine needs no setting; a cluster changes three URLs.
 """
 
+from enum import StrEnum
 from pathlib import Path
 
 from pydantic import Field
@@ -10,6 +11,14 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 #: Of waiting, that a level of priority is worth.
 LEVEL_SECONDS = 600.0
+
+
+class LogFormat(StrEnum):
+    """How lines are logged."""
+
+    AUTO = "auto"  #: words on a terminal, JSON elsewhere
+    JSON = "json"
+    TEXT = "text"
 
 
 class Settings(BaseSettings):
@@ -49,6 +58,10 @@ class Settings(BaseSettings):
     max_open_uploads: int = Field(default=16, ge=1, description="resumable uploads that may be open at once")
     upload_hours: float = Field(default=24.0, gt=0, description="an upload that gets no bytes for so long is removed")
     idempotency_hours: float = Field(default=24.0, gt=0, description="how long an Idempotency-Key is remembered")
+
+    log_level: str = Field(default="INFO", pattern="^(DEBUG|INFO|WARNING|ERROR)$", description="least level logged")
+    log_format: LogFormat = Field(default=LogFormat.AUTO, description="json, text, or auto: text on a terminal")
+    tracing: bool = Field(default=False, description="send traces, also where OTEL_EXPORTER_OTLP_ENDPOINT is not set")
 
     @property
     def queue_dir(self) -> Path:

@@ -44,7 +44,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     settings = WorkerSettings()
     worker = identity.worker_name(os.getpid())
     os.environ[celery_app.NAME] = worker
-    logs.configure(settings.log_level)
+    logs.configure(settings)
     # Celery warns of root because pickled messages would then be deadly; ours are JSON.
     warnings.filterwarnings("ignore", category=SecurityWarning)
     # Celery speaks of its shutdown on stdout, which is for our JSON alone.

@@ -13,6 +13,7 @@ from typing import Any
 from celery import Celery, signals
 from celery.loaders.app import AppLoader
 
+from registry import tracing
 from registry.queue import celery_config
 from workers import logs, queue_folder
 from workers.bench import Bench, open_bench
@@ -50,11 +51,16 @@ class Loader(AppLoader):
     def on_worker_process_init(self) -> None:
         """Called in the child before it takes work."""
         settings = WorkerSettings()
-        logs.configure(settings.log_level)
+        logs.configure(settings)
         # Celery would otherwise set up logging of its own after this.
         signals.setup_logging.connect(keep_logging, weak=False)
+        tracing.set_up(settings, process="worker")
         if not os.environ.get(STOPPING):
             self._workplace = self._prepare(settings)
+
+    def on_process_cleanup(self) -> None:
+        """Called in the child when a task is over, and its span with it."""
+        tracing.flush()
 
     def workplace(self) -> tuple[Any, Bench]:
         """The module with the work, and what it works with."""

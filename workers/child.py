@@ -6,6 +6,7 @@ The main process of the worker never does.
 
 import os
 import socket
+import time
 from collections.abc import Callable
 from functools import partial
 from importlib import import_module
@@ -14,7 +15,7 @@ import torch
 from structlog.contextvars import bound_contextvars
 
 import distilled
-from registry import evaluations, jobs, portions, validations, workers
+from registry import evaluations, jobs, portions, tracing, validations, workers
 from registry.errors import QueueDown, RegistryError
 from workers import failures, logs, sources
 from workers.bench import Bench
@@ -74,6 +75,7 @@ def introduce(bench: Bench) -> None:
 
 def distil(bench: Bench, *, job_id: str) -> None:
     """Run the job that is due, which need not be the one of the wake-up; come back when it is settled."""
+    began = time.monotonic()
     with bench.database.write() as session:
         claim = jobs.claim_next(session, **bench.holder)
     if claim is None:
@@ -81,7 +83,9 @@ def distil(bench: Bench, *, job_id: str) -> None:
         return
     keeper = SnapshotKeeper(claim, database=bench.database, store=bench.store)
     reporter = JobReporter(claim, bench=bench, keeper=keeper)
-    with bound_contextvars(job_id=claim.job_id, request_id=claim.request_id, attempt=claim.attempt):
+    ids = {"job_id": claim.job_id, "request_id": claim.request_id, "attempt": claim.attempt}
+    with bound_contextvars(**ids), tracing.span("distil", parent=claim.traceparent, **ids, dataset=claim.dataset):
+        tracing.past("claim", seconds=time.monotonic() - began)
         settled = _settle(bench, reporter, work=lambda pulse: _distil(bench, reporter, keeper, pulse))
     if settled:
         _wake_evaluations(bench, job_id=claim.job_id)
@@ -95,7 +99,8 @@ def evaluate(bench: Bench, *, evaluation_id: str) -> None:
         logs.get(__name__).info("nothing is queued any more", woken_for=evaluation_id)
         return
     reporter = EvaluationReporter(claim, bench=bench)
-    with bound_contextvars(evaluation_id=claim.evaluation_id, request_id=claim.request_id, attempt=claim.attempt):
+    ids = {"evaluation_id": claim.evaluation_id, "request_id": claim.request_id, "attempt": claim.attempt}
+    with bound_contextvars(**ids), tracing.span("evaluate", parent=claim.traceparent, **ids, network=claim.network):
         _settle(bench, reporter, work=reporter.measure)
 
 
@@ -107,7 +112,8 @@ def validate(bench: Bench, *, validation_id: str) -> None:
         logs.get(__name__).info("nothing is queued any more", woken_for=validation_id)
         return
     reporter = ValidationReporter(claim, bench=bench)
-    with bound_contextvars(validation_id=claim.validation_id, request_id=claim.request_id, attempt=claim.attempt):
+    ids = {"validation_id": claim.validation_id, "request_id": claim.request_id, "attempt": claim.attempt}
+    with bound_contextvars(**ids), tracing.span("validate", parent=claim.traceparent, **ids, kind=claim.kind):
         _settle(bench, reporter, work=reporter.validate)
 
 
@@ -122,9 +128,9 @@ def help_out(bench: Bench, *, portion_id: str) -> None:
     helper = Helper(bench, owner_id=claim.owner_id)
     while claim is not None:
         reporter = PortionReporter(claim, bench=bench)
-        with bound_contextvars(
-            portion_id=claim.portion_id, owner_id=claim.owner_id, request_id=claim.request_id, attempt=claim.attempt
-        ):
+        ids = {"portion_id": claim.portion_id, "owner_id": claim.owner_id}
+        ids |= {"request_id": claim.request_id, "attempt": claim.attempt}
+        with bound_contextvars(**ids), tracing.span("portion", parent=claim.traceparent, **ids):
             if not _settle(bench, reporter, work=partial(helper.do, reporter)):
                 return
         with bench.database.write() as session:
@@ -165,6 +171,7 @@ def _settle(bench: Bench, reporter: JobReporter | Leaseholder, *, work: Callable
     except Exception as error:
         failure = failures.describe(error)
         log.exception("failed", code=failure["code"])
+        tracing.failed(failure["code"])
         (reporter.lose if failures.is_passing(error) else reporter.fail)(failure)
         return False
     log.info("succeeded")

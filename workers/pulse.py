@@ -7,6 +7,7 @@ over, the thread settles the matter in the registry and ends the process: only t
 import threading
 import time
 from collections.abc import Callable, Mapping
+from contextvars import copy_context
 from enum import StrEnum
 from types import TracebackType
 
@@ -61,7 +62,8 @@ class Pulse:
         self._lease_seconds = lease_seconds
         self._grace_seconds = grace_seconds
         self._ended = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="pulse", daemon=True)
+        # In the task's own context: its lines in the log carry the task's ids.
+        self._thread = threading.Thread(target=copy_context().run, args=(self._run,), name="pulse", daemon=True)
         self._held_until = self._next_beat = self._leave_by = 0.0
         self.verdict = Verdict.CONTINUE
 

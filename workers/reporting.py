@@ -9,11 +9,12 @@ from typing import Any
 
 from sqlalchemy.orm import Session
 
-from registry import jobs
+from registry import jobs, totals, tracing
 from registry.errors import RegistryUnavailable, StoreError
 from registry.jobs import Claim, Publication
 from registry.leases import Beat
 from registry.models import EventKind, Job, State
+from registry.totals import Counted
 from workers import logs
 from workers.bench import Bench
 from workers.distill.events import Event, Finished, Log, Metrics, Preparing, Progress, Snapshot, Started
@@ -32,6 +33,9 @@ class JobReporter:
         self._bench, self._keeper, self._clock = bench, keeper, clock
         self._next_progress = self._next_snapshot = 0.0
         self._preparing: Preparing | None = None
+        self._resumed_at: float | None = None  # when the laboratory last went on
+        self._next_count = self._next_span = 0.0
+        self._steps, self._step_seconds = 0, 0.0  # since they were last counted
         self.train_images: int | None = None  # size of the real training set, once it is loaded
 
     # -- called in the pulse's thread ---------------------------------------------------------------------------------
@@ -60,6 +64,10 @@ class JobReporter:
 
     def take(self, event: Event, *, pulse: Pulse) -> None:
         """Record one event. Raises Leave where the job is lost, called off, or to be given back."""
+        self._take(event, pulse=pulse)
+        self._resumed_at = self._clock()
+
+    def _take(self, event: Event, *, pulse: Pulse) -> None:
         match event:
             case Started():
                 self._next_snapshot = self._clock() + self._bench.settings.snapshot_seconds
@@ -79,7 +87,8 @@ class JobReporter:
                 self._take_snapshot(event, now=stopping)
                 pulse.check(at_snapshot=stopping)
             case Finished():
-                self._publish(event)
+                with tracing.span("publish"):
+                    self._publish(event)
                 return
         pulse.check()
 
@@ -111,6 +120,7 @@ class JobReporter:
 
     def _take_progress(self, event: Progress) -> None:
         now = self._clock()
+        self._time_step(event, now)
         if now < self._next_progress and event.step < event.steps:
             return
         self._next_progress = now + self._bench.settings.progress_seconds
@@ -123,11 +133,36 @@ class JobReporter:
         }
         self._tell(EventKind.PROGRESS, told, progress=event)
 
+    def _time_step(self, event: Progress, now: float) -> None:
+        """Add up what the step took, without what was done with the event before it; trace one now and then."""
+        if self._resumed_at is None:
+            return
+        seconds = now - self._resumed_at
+        self._steps += 1
+        self._step_seconds += seconds
+        if now >= self._next_span:
+            self._next_span = now + self._bench.settings.heartbeat_seconds
+            tracing.past("step", seconds=seconds, step=event.step)
+
+    def _count_steps(self, session: Session, done: Progress) -> None:
+        """Count the steps since the last time; the sums are every worker's, so not at each report."""
+        now = self._clock()
+        if not self._steps or (now < self._next_count and done.step < done.steps):
+            return
+        self._next_count = now + self._bench.settings.heartbeat_seconds
+        objective = self.claim.recipe.get("objective", {}).get("kind", "unknown")
+        labels = {"device": totals.device_kind(self._bench.device_name), "objective": objective}
+        totals.add(session, Counted.STEPS, self._steps, **labels)
+        totals.add(session, Counted.STEP_SECONDS, self._step_seconds, **labels)
+        self._steps, self._step_seconds = 0, 0.0
+
     def _take_snapshot(self, event: Snapshot, *, now: bool) -> None:
         if not now and self._clock() < self._next_snapshot:
             return
         try:
-            if not self._keeper.save(event):
+            with tracing.span("snapshot", step=event.step):
+                kept = self._keeper.save(event)
+            if not kept:
                 raise Leave(Verdict.LOST)
         except (StoreError, RegistryUnavailable) as error:
             # The run itself is well; it only has less to go back to.
@@ -163,6 +198,7 @@ class JobReporter:
                 number = jobs.record_event(session, self.claim.job_id, attempt=self.claim.attempt, kind=kind, data=data)
                 if progress is not None and number is not None:
                     self._renew(session, progress)
+                    self._count_steps(session, progress)
         except RegistryUnavailable as error:
             # A line of the story is missing; the pulse decides whether the job can go on.
             logs.get(__name__).warning("an event was not recorded", kind=str(kind), error=str(error))

@@ -32,4 +32,3 @@ class WorkerSettings(Settings):
     worker_cache_bytes: int = Field(
         default=10 * 1024**3, ge=0, description="copies of what was taken from the store; the longest unused go first"
     )
-    log_level: str = Field(default="INFO", pattern="^(DEBUG|INFO|WARNING|ERROR)$", description="least level logged")

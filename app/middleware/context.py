@@ -9,6 +9,7 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app.errors import answer
+from registry import tracing
 
 log = structlog.get_logger(__name__)
 
@@ -33,6 +34,7 @@ class RequestContext:
             return
         known_as = request_id(Headers(scope=scope))
         scope.setdefault("state", {})["request_id"] = known_as
+        tracing.note(request_id=known_as)
         status = 0
         began = time.perf_counter()
 
