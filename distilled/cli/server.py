@@ -29,8 +29,6 @@ EXIT_NO_SERVICE = 2
 EXIT_CONFLICT = 5
 PATIENCE_SECONDS = 60.0  # how long `up` waits for readiness before it says why it still waits
 ASK_EVERY_SECONDS = 0.4
-#: Work takes minutes and uses all cores, answers take milliseconds: on one machine work lets answers go first.
-WORKER_YIELDS = 5
 
 Home = Annotated[Path, typer.Option(envvar="DISTILLED_HOME", help="Folder of the database, the store and the logs.")]
 DEFAULT_HOME = Path("~/.distilled")
@@ -112,7 +110,6 @@ def _supervise(home: Path, environment: dict[str, str], *, host: str, port: int,
                 arguments=homes.module_arguments("workers"),
                 environment=environment,
                 log=logs / "worker.log",
-                yields=WORKER_YIELDS,
             ),
         ],
         tell=screen.event,

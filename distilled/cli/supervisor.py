@@ -4,7 +4,6 @@ One thread and no cleverness: the kernel kills children with their *parent threa
 started by the thread that runs `Supervisor.run`.
 """
 
-import contextlib
 import os
 import signal
 import subprocess
@@ -23,7 +22,6 @@ FIRST_DELAY_SECONDS = 1.0
 LONGEST_DELAY_SECONDS = 30.0
 HEALTHY_SECONDS = 60.0  # a child that lived this long starts again with the first delay
 GRACE_SECONDS = 10.0
-MAX_NICENESS = 19
 LOG_BYTES = 10 * 1024 * 1024  # a log that has grown past this is set aside once, at start
 
 
@@ -46,16 +44,12 @@ class Tell(Protocol):
 
 @dataclass(frozen=True, kw_only=True)
 class Program:
-    """One child: what it is called in messages, how it is started and where its output goes.
-
-    yields: how many steps of niceness it stands behind this process, so that others are served first.
-    """
+    """One child: what it is called in messages, how it is started and where its output goes."""
 
     name: str
     arguments: Sequence[str]
     environment: Mapping[str, str]
     log: Path
-    yields: int = 0
 
 
 @dataclass(kw_only=True)
@@ -76,7 +70,7 @@ def start_process(program: Program) -> Process:
     if program.log.exists() and program.log.stat().st_size > LOG_BYTES:
         program.log.replace(program.log.with_suffix(".log.1"))
     with program.log.open("ab") as log:
-        process = subprocess.Popen(
+        return subprocess.Popen(
             [sys.executable, "-I", "-S", str(Path(leash.__file__)), str(os.getpid()), *program.arguments],
             env=dict(program.environment),
             stdin=subprocess.DEVNULL,
@@ -84,12 +78,6 @@ def start_process(program: Program) -> Process:
             stderr=subprocess.STDOUT,
             start_new_session=True,
         )
-    if program.yields:
-        # At once, while it is one thread: what it starts later inherits it.
-        niceness = os.getpriority(os.PRIO_PROCESS, 0) + program.yields
-        with contextlib.suppress(ProcessLookupError):  # it has ended already, as the supervisor will see
-            os.setpriority(os.PRIO_PROCESS, process.pid, min(MAX_NICENESS, niceness))
-    return process
 
 
 class Supervisor:

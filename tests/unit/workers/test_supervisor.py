@@ -190,11 +190,3 @@ def test_a_log_that_has_grown_is_set_aside(tmp_path: Path, monkeypatch: pytest.M
     start_process(program).wait(timeout=20)
     assert log.with_suffix(".log.1").read_text() == "much"
     assert log.read_text() == ""
-
-
-def test_a_program_that_yields_stands_behind_this_process(tmp_path: Path) -> None:
-    told = "import os, time; time.sleep(0.5); print(os.getpriority(os.PRIO_PROCESS, 0))"
-    arguments = [sys.executable, "-c", told]
-    program = Program(name="worker", arguments=arguments, environment=os.environ, log=tmp_path / "log", yields=5)
-    assert start_process(program).wait(timeout=20) == 0
-    assert int(program.log.read_text()) == min(19, os.getpriority(os.PRIO_PROCESS, 0) + 5)
