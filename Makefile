@@ -9,7 +9,7 @@ PORT ?= 8000
 # How many processes share the tests. Each file stays in one of them, and the longest go first (tests/conftest.py).
 PROCESSES ?= 2
 
-.PHONY: setup run test load check fuzz audit sbom fix catalog clean
+.PHONY: setup run test faults load check fuzz audit sbom fix catalog clean
 
 setup: $(STAMP)
 
@@ -31,6 +31,11 @@ test: setup
 # What a front end bears in a minute, and its memory over an hour's requests: benchmarks/results/load.md.
 load: setup
 	$(BIN)/python -m benchmarks.load
+
+# Half an hour of harm on both stacks: `make faults FAULTS="--seed 7 --jobs 50"` repeats a run, or shortens it.
+faults: setup
+	$(BIN)/python -m pytest --long tests/faults/test_every_operation.py
+	$(BIN)/python -m tests.faults $(FAULTS)
 
 check: setup
 	$(BIN)/ruff check .

@@ -16,6 +16,7 @@ from collections.abc import Generator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -143,20 +144,48 @@ def redis() -> Generator[str]:
         yield server.url
 
 
+class Bucket:
+    """An S3 endpoint in this process with one bucket, which can be taken away and given back with what is in it."""
+
+    def __init__(self) -> None:
+        self._server = _moto(port=0)
+        host, self.port = self._server.get_host_and_port()
+        self.endpoint = S3Endpoint(url=f"http://{host}:{self.port}", bucket="distilled-tests")
+        _put_bucket(self.port, self.endpoint.bucket)
+
+    def stop(self) -> None:
+        """Let nobody reach it."""
+        self._server.stop()
+
+    def start(self) -> None:
+        """Let it be reached again, where it was."""
+        self._server = _moto(port=self.port)
+
+
+@contextmanager
+def s3_server() -> Generator[Bucket]:
+    """An S3 endpoint in this process with one empty bucket."""
+    pytest.importorskip("moto.server", reason="needs moto[server]")
+    made = Bucket()
+    try:
+        yield made
+    finally:
+        made.stop()
+
+
 @contextmanager
 def s3() -> Generator[S3Endpoint]:
     """An S3 endpoint in this process with one empty bucket."""
-    server = pytest.importorskip("moto.server", reason="needs moto[server]")
-    endpoint = server.ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
-    endpoint.start()
-    try:
-        host, port = endpoint.get_host_and_port()
-        bucket = "distilled-tests"
-        made = S3Endpoint(url=f"http://{host}:{port}", bucket=bucket)
-        _put_bucket(port, bucket)
-        yield made
-    finally:
-        endpoint.stop()
+    with s3_server() as made:
+        yield made.endpoint
+
+
+def _moto(*, port: int) -> Any:
+    from moto.server import ThreadedMotoServer  # noqa: PLC0415 -- only here: it takes seconds to import
+
+    server = ThreadedMotoServer(ip_address="127.0.0.1", port=port, verbose=False)
+    server.start()
+    return server
 
 
 def _put_bucket(port: int, bucket: str) -> None:
