@@ -58,6 +58,8 @@ class WorkerRead(BaseModel):
     pid: int
     started_at: datetime
     last_heartbeat: datetime
+    queues: list[str] = Field(description="what it takes: jobs for a cpu or a gpu, evaluate, validate")
+    memory_bytes: int | None = Field(description="that a job may take of its device")
     in_hand: list[str] = Field(description="the jobs and evaluations it is working on")
 
 
@@ -96,6 +98,8 @@ def list_workers(session: Reading) -> PageRead[WorkerRead]:
             hostname=worker.hostname,
             pid=worker.pid,
             started_at=worker.started_at,
+            queues=worker.queues,
+            memory_bytes=worker.memory_bytes,
             last_heartbeat=datetime.fromtimestamp(worker.heartbeat, tz=UTC),
             in_hand=workers.in_hand(session, worker=worker.id),
         )

@@ -21,7 +21,7 @@ from celery.worker import state
 from distilled.cli.screen import Screen
 from registry.queue import Queue, Waker
 from registry.session import Database
-from workers import celery_app, identity, logs, wakeups
+from workers import celery_app, identity, logs, seats, wakeups
 from workers.keeper import Keeper
 from workers.settings import WorkerSettings
 from workers.stop_signal import SIGNAL
@@ -36,11 +36,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the worker. Returns the exit status."""
     parser = argparse.ArgumentParser(prog="python -m workers", description="Run one worker, for one device.")
     parser.add_argument("--device", help="torch device such as cpu or cuda:1 (DISTILLED_DEVICE)")
+    parser.add_argument("--queues", help="such as gpu,evaluate; by default what its device is for (DISTILLED_QUEUES)")
     parser.add_argument("--json", action="store_true", help="print a JSON line when it is ready, and when it stops")
     given = parser.parse_args(arguments)
     screen = Screen(as_json=given.json)
     if given.device:
         os.environ["DISTILLED_DEVICE"] = given.device  # the children read the environment
+    if given.queues:
+        os.environ["DISTILLED_QUEUES"] = given.queues
     settings = WorkerSettings()
     worker = identity.worker_name(os.getpid())
     os.environ[celery_app.NAME] = worker
@@ -56,6 +59,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     app.loader.is_due = process.is_due
     celery_worker: Any = app.Worker(
         hostname=worker,
+        queues=list(seats.queues(settings, seats.need_of(settings.device))),
         concurrency=1,
         loglevel=settings.log_level,
         without_gossip=True,
@@ -81,7 +85,7 @@ class Main:
 
     def is_due(self, task: str) -> bool:
         """Whether a wake-up for this task is still of use."""
-        return wakeups.is_anything_queued(self._database, task)
+        return wakeups.is_anything_queued(self._database, task, worker=self._worker)
 
     def connect(self) -> None:
         """Hear of Celery's comings and goings."""

@@ -7,6 +7,8 @@ from distilled.cache import Cache
 from registry.queue import Queue, Waker
 from registry.session import Database
 from registry.store import Store
+from workers import seats
+from workers.seats import Seat
 from workers.settings import WorkerSettings
 from workers.stop_signal import StopSignal
 
@@ -33,6 +35,12 @@ class Bench:
     pid: int
     device: str
     device_name: str
+    memory_bytes: int | None = None  # that a job may take of the device; None: not known
+
+    @property
+    def seats(self) -> list[Seat]:
+        """Where this worker runs jobs, first what it does first."""
+        return seats.seats(self.settings, device=self.device, name=self.device_name, memory_bytes=self.memory_bytes)
 
     @property
     def holder(self) -> Holder:
@@ -50,7 +58,9 @@ class Bench:
         return Cache(folder=self.settings.data_dir / "cache", max_bytes=self.settings.worker_cache_bytes)
 
 
-def open_bench(settings: WorkerSettings, *, worker: str, pid: int, device: str, device_name: str) -> Bench:
+def open_bench(
+    settings: WorkerSettings, *, worker: str, pid: int, device: str, device_name: str, memory_bytes: int | None
+) -> Bench:
     """Open everything that the settings name."""
     return Bench(
         settings=settings,
@@ -62,4 +72,5 @@ def open_bench(settings: WorkerSettings, *, worker: str, pid: int, device: str, 
         pid=pid,
         device=device,
         device_name=device_name,
+        memory_bytes=memory_bytes,
     )

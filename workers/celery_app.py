@@ -75,7 +75,14 @@ class Loader(AppLoader):
         child.set_up(settings)
         device, device_name = child.choose_device(settings.device)
         worker = os.environ.get(NAME, "")
-        bench = open_bench(settings, worker=worker, pid=os.getpid(), device=device, device_name=device_name)
+        bench = open_bench(
+            settings,
+            worker=worker,
+            pid=os.getpid(),
+            device=device,
+            device_name=device_name,
+            memory_bytes=child.device_memory(settings, device),
+        )
         child.introduce(bench)
         child.warm_up()
         return child, bench

@@ -8,16 +8,19 @@ import os
 import socket
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from importlib import import_module
 
 import torch
+from sqlalchemy.orm import Session
 from structlog.contextvars import bound_contextvars
 
 import distilled
 from registry import evaluations, jobs, portions, tracing, validations, workers
 from registry.errors import QueueDown, RegistryError
-from workers import failures, logs, sources
+from registry.jobs import Claim
+from workers import failures, logs, seats, sources
 from workers.bench import Bench
 from workers.distill import loop
 from workers.distill.memory import keep_freed_memory
@@ -26,6 +29,7 @@ from workers.helping import Helper, PortionReporter
 from workers.leaseholder import Leaseholder
 from workers.pulse import Leave, Pulse, Verdict
 from workers.reporting import JobReporter
+from workers.seats import host_memory
 from workers.settings import WorkerSettings
 from workers.shelving import shelf_of
 from workers.snapshotting import SnapshotKeeper
@@ -41,6 +45,15 @@ def choose_device(wanted: str) -> tuple[str, str]:
     if torch.device(device).type != "cuda":
         return device, device
     return device, f"{device} ({torch.cuda.get_device_name(device)})"
+
+
+def device_memory(settings: WorkerSettings, device: str) -> int | None:
+    """Bytes that a job may take of the device: as it is told, else all that it has; None where that is not known."""
+    if settings.memory_bytes:
+        return settings.memory_bytes
+    if torch.device(device).type == "cuda":
+        return torch.cuda.get_device_properties(device).total_memory
+    return host_memory() if torch.device(device).type == "cpu" else None
 
 
 def set_up(settings: WorkerSettings) -> None:
@@ -67,6 +80,8 @@ def introduce(bench: Bench) -> None:
                 hostname=socket.gethostname(),
                 pid=os.getppid(),
                 version=distilled.__version__,
+                queues=seats.queues(bench.settings, seats.need_of(bench.device)),
+                memory_bytes=bench.memory_bytes,
             )
     except Exception:
         # Of interest to people only; the jobs name their device themselves.
@@ -77,10 +92,11 @@ def distil(bench: Bench, *, job_id: str) -> None:
     """Run the job that is due, which need not be the one of the wake-up; come back when it is settled."""
     began = time.monotonic()
     with bench.database.write() as session:
-        claim = jobs.claim_next(session, **bench.holder)
-    if claim is None:
+        found = _next_job(session, bench)
+    if found is None:
         logs.get(__name__).info("nothing is queued any more", woken_for=job_id)
         return
+    claim, bench = found
     keeper = SnapshotKeeper(claim, database=bench.database, store=bench.store)
     reporter = JobReporter(claim, bench=bench, keeper=keeper)
     ids = {"job_id": claim.job_id, "request_id": claim.request_id, "attempt": claim.attempt}
@@ -137,6 +153,16 @@ def help_out(bench: Bench, *, portion_id: str) -> None:
             claim = portions.claim(session, claim.owner_id, **bench.holder, device_kind=kind)
 
 
+def _next_job(session: Session, bench: Bench) -> tuple[Claim, Bench] | None:
+    """The job that is due for this worker, and the bench that it runs on: each on the kind of device that it needs."""
+    for seat in bench.seats:
+        place = replace(bench, device=seat.device, device_name=seat.name, memory_bytes=seat.memory_bytes)
+        claim = jobs.claim_next(session, **place.holder, needs=[seat.need], memory_bytes=seat.memory_bytes)
+        if claim is not None:
+            return claim, place
+    return None
+
+
 def _distil(bench: Bench, reporter: JobReporter, keeper: SnapshotKeeper, pulse: Pulse) -> None:
     recipe = reporter.claim.recipe
     real = sources.resolve(recipe["dataset"], bench=bench)
@@ -153,6 +179,7 @@ def _distil(bench: Bench, reporter: JobReporter, keeper: SnapshotKeeper, pulse: 
         snapshot_every=bench.settings.snapshot_every,
         shelf=shelf_of(bench),
         base=base,
+        slices=reporter.claim.slices,
     ):
         reporter.take(event, pulse=pulse)
 

@@ -6,8 +6,10 @@ traceback goes to the log under the job's id.
 
 import re
 import traceback
-from typing import TypedDict
+from collections.abc import Mapping
+from typing import Any, TypedDict
 
+from distilled import device_memory
 from distilled.errors import DistilledError, InvalidInput
 from registry.errors import (
     BlobCorrupt,
@@ -42,6 +44,21 @@ NO_ROOM = Failure(
     title="There is no room for the result",
     detail="The store or the database is full. Free space there and retry the job; it goes on from its last snapshot.",
 )
+
+
+#: What torch says on a CPU, in a plain RuntimeError.
+CPU_ALLOCATOR = "DefaultCPUAllocator: can't allocate memory"
+
+
+def too_large(recipe: Mapping[str, Any], *, slices: int) -> str:
+    """What to lower of a recipe that ran out of memory, with what it is now."""
+    named = [f"`{name}` (now {value})" for name, value in device_memory.knobs(recipe)]
+    tried = f"also with real batches in {slices} parts" if slices > 1 else "and its batches cannot be taken in parts"
+    lower = f"Lower {' or '.join(named)}" if named else "Lower the budget"
+    return (
+        f"The recipe does not fit the device, {tried}. {lower}, choose a narrower network, or run it on a device with "
+        "more memory (`device`)."
+    )
 
 
 def describe(error: BaseException) -> Failure:
@@ -80,7 +97,8 @@ def _code(error: BaseException) -> str:
 
 def _is_out_of_memory(error: BaseException) -> bool:
     # By name: torch.OutOfMemoryError and its accelerator kin, without importing torch to ask.
-    return isinstance(error, MemoryError) or any(kind.__name__ == "OutOfMemoryError" for kind in type(error).__mro__)
+    names = {kind.__name__ for kind in type(error).__mro__}
+    return isinstance(error, MemoryError) or "OutOfMemoryError" in names or CPU_ALLOCATOR in str(error)
 
 
 def _place(error: BaseException) -> str:

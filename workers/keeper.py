@@ -16,7 +16,7 @@ from registry.errors import QueueDown, RegistryError
 from registry.models import Evaluation, Job, Need, Portion, State, Validation, Worker
 from registry.queue import Waker
 from registry.session import Database
-from workers import hung, identity, logs
+from workers import hung, identity, logs, seats
 from workers.settings import WorkerSettings
 
 TURN_SECONDS = 0.5
@@ -114,6 +114,9 @@ class Keeper:
                 hostname=socket.gethostname(),
                 pid=self._pid,
                 version=__version__,
+                # As its child has found them. Until one has looked, what its device is taken for.
+                queues=row.queues if row else seats.queues(self._settings, seats.need_of(self._settings.device)),
+                memory_bytes=row.memory_bytes if row else None,
             )
 
     def _end_hung(self, now: float, alive: Collection[int]) -> frozenset[int]:

@@ -15,12 +15,16 @@ from registry.jobs import Claim, Publication
 from registry.leases import Beat
 from registry.models import EventKind, Job, State
 from registry.totals import Counted
-from workers import logs
+from workers import failures, logs
 from workers.bench import Bench
+from workers.distill import loop
 from workers.distill.events import Event, Finished, Log, Metrics, Preparing, Progress, Snapshot, Started
 from workers.pulse import Leave, Pulse, Verdict
 from workers.snapshotting import SnapshotKeeper
 from workers.writing import surely
+
+#: Parts that real batches are taken in once a job has run out of memory.
+SLICES = 8
 
 
 class JobReporter:
@@ -93,8 +97,15 @@ class JobReporter:
         pulse.check()
 
     def fail(self, failure: Mapping[str, Any]) -> None:
-        """End the job as failed, unless it is no longer ours."""
+        """End the job as failed, unless it is no longer ours. One that ran out of memory goes on in smaller parts
+        first, where its objective can take them; where that fails too, it is told what to lower.
+        """
         claim, error = self.claim, dict(failure)
+        if error["code"] == failures.OUT_OF_MEMORY["code"]:
+            if claim.slices == 1 and loop.sliceable(claim.recipe):
+                self._shrink()
+                return
+            error["detail"] = failures.too_large(claim.recipe, slices=claim.slices)
         surely(
             self._bench.database,
             lambda session: jobs.fail(session, claim.job_id, attempt=claim.attempt, error=error),
@@ -106,6 +117,15 @@ class JobReporter:
         surely(
             self._bench.database,
             lambda session: jobs.lose(session, claim.job_id, attempt=claim.attempt, error=error),
+        )
+
+    def _shrink(self) -> None:
+        """Give the job back, to be gone on with from its last snapshot in a fresh process and in smaller parts."""
+        claim = self.claim
+        self.log(f"The device ran out of memory; it goes on with real batches in {SLICES} parts")
+        surely(
+            self._bench.database,
+            lambda session: jobs.release(session, claim.job_id, attempt=claim.attempt, slices=SLICES),
         )
 
     def log(self, message: str) -> None:

@@ -1,14 +1,19 @@
 """What a worker may be told from outside, beside what the whole service is told (`registry.settings`)."""
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from registry.settings import Settings
+from registry.workers import EVERY_QUEUE
 
 
 class WorkerSettings(Settings):
     """Read from `DISTILLED_*` when constructed; keyword arguments win over the environment."""
 
     device: str = Field(default="", description="torch device such as cpu or cuda:1; empty: cuda if there is one")
+    queues: str = Field(
+        default="", description="what it takes: cpu, gpu, evaluate, validate, with commas between; empty: by its device"
+    )
+    memory_bytes: int = Field(default=0, ge=0, description="device memory that a job may take; 0: all there is")
     torch_threads: int = Field(default=0, ge=0, description="CPU threads of a job; 0: as many as there are cores")
     snapshot_seconds: float = Field(default=60.0, ge=0, description="time between two snapshots of a running job")
     snapshot_every: int = Field(default=10, ge=1, description="a snapshot is possible after each so many steps")
@@ -32,3 +37,16 @@ class WorkerSettings(Settings):
     worker_cache_bytes: int = Field(
         default=10 * 1024**3, ge=0, description="copies of what was taken from the store; the longest unused go first"
     )
+
+    @property
+    def queue_names(self) -> tuple[str, ...]:
+        """The queues that it is told to take from; none: by its device."""
+        return tuple(name.strip() for name in self.queues.split(",") if name.strip())
+
+    @field_validator("queues")
+    @classmethod
+    def _are_known(cls, value: str) -> str:
+        unknown = [name for name in value.split(",") if name.strip() and name.strip() not in EVERY_QUEUE]
+        if unknown:
+            raise ValueError(f"unknown queue {unknown[0].strip()!r}; known are: {', '.join(EVERY_QUEUE)}")
+        return value

@@ -9,24 +9,40 @@ from typing import Any
 
 from celery.worker.request import Request
 from celery.worker.state import revoked as revoked_ids
-from sqlalchemy import select
+from sqlalchemy import ColumnElement, select
 
 from registry.errors import RegistryError
-from registry.models import Evaluation, Job, Portion, State, Validation
+from registry.jobs import holding
+from registry.models import Evaluation, Job, Portion, State, Validation, Worker
 from registry.queue import DISTILL_TASK, EVALUATE_TASK, PORTION_TASK, VALIDATE_TASK
 from registry.session import Database
+from workers.seats import needs
 
 KINDS = {DISTILL_TASK: Job, EVALUATE_TASK: Evaluation, VALIDATE_TASK: Validation, PORTION_TASK: Portion}
 
 
-def is_anything_queued(database: Database, task: str) -> bool:
-    """Whether a child woken for this task would find work. If the registry cannot say, let it look for itself."""
+def is_anything_queued(database: Database, task: str, *, worker: str = "") -> bool:
+    """Whether a child of this worker, woken for this task, would find work that it takes. If the registry cannot say,
+    let it look for itself.
+    """
     model = KINDS[task]
     try:
         with database.read() as session:
-            return session.scalar(select(model.id).where(model.state == State.QUEUED).limit(1)) is not None
+            queued = select(model.id).where(model.state == State.QUEUED).limit(1)
+            row = session.get(Worker, worker)
+            if model is not Job or row is None:
+                return session.scalar(queued) is not None
+            return any(session.scalar(queued.where(*fits)) is not None for fits in _fitting(row))
     except RegistryError:
         return True
+
+
+def _fitting(worker: Worker) -> list[list[ColumnElement[bool]]]:
+    """For each need of jobs that a worker takes, what they have to meet."""
+    taken = needs(worker.queues)
+    # What is told is the memory of its device. One with a GPU that takes `cpu` too runs these on its host.
+    memory = {need: worker.memory_bytes for need in taken[-1:]}
+    return [holding.fitting(need, memory_bytes=memory.get(need)) for need in taken]
 
 
 class WakeUp(Request):

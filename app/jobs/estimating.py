@@ -9,6 +9,7 @@ from typing import Any
 from sqlalchemy.orm import Session
 
 from app.jobs.schemas import Basis, Estimate, Match
+from distilled import device_memory
 from distilled.manifest import digest_json
 from registry import leases, workers
 from registry.jobs import past
@@ -35,10 +36,6 @@ CUDA_SPEEDUP = 20
 KINDS = {Need.CPU: "cpu", Need.GPU: "cuda"}
 #: The ninetieth percentile of a guess over its median.
 GUESS_SPREAD = 10.0
-#: What torch and the process itself take, in bytes.
-PROCESS_BYTES = 600 * 2**20
-#: Feature maps that a network of the usual width keeps for each value of an image, forwards and backwards.
-VALUES_KEPT_PER_PIXEL = 128 * 3 * 2
 #: So many waiting jobs are estimated one by one; the rest count as their mean.
 MOST_AHEAD = 100
 
@@ -87,12 +84,13 @@ class Estimator:
         measured = [past.device_memory(self.session, one.job_id) for one in typical.like[:5]]
         known = [value for value in measured if value is not None]
         free = self._takers(need)
+        guess = device_memory.estimate(recipe, facts, ipc=ipc, stored_bytes=stored_bytes)
         return Estimate(
             need=need,
             bytes=stored_bytes,
             seconds=typical.p50,
             seconds_p90=typical.p90,
-            memory_bytes=max(known) if known else guessed_memory(recipe, facts, stored_bytes=stored_bytes),
+            memory_bytes=max(known, default=guess),
             memory_jobs=len(known),
             queue_position=count + 1,
             seconds_ahead=self._seconds_ahead(running, queued, count, free) if free else None,
@@ -151,17 +149,6 @@ def guessed_seconds(recipe: Recipe, facts: Facts, *, ipc: int, kind: str) -> flo
     values = max(0.1, prod(facts["shape"]) / GUESSED_VALUES)
     seconds = recipe["steps"] * step * images * values
     return seconds / CUDA_SPEEDUP if kind == "cuda" else seconds
-
-
-def guessed_memory(recipe: Recipe, facts: Facts, *, stored_bytes: int) -> int:
-    """Bytes where no job tells: the data set, what is learnt with its optimiser, and one step's feature maps."""
-    objective = recipe["objective"]
-    values = prod(facts["shape"])
-    data = sum(facts["train_counts"]) * values
-    sizes = [int(objective[name]) for name in ("real_batch", "batch", "inner_batch") if objective.get(name)]
-    batch = max(sizes, default=256)
-    step = batch * prod(facts["shape"][1:]) * VALUES_KEPT_PER_PIXEL * 4
-    return PROCESS_BYTES + data + 16 * stored_bytes + step
 
 
 def _kind(device: str) -> str:

@@ -2,6 +2,7 @@
 
 from sqlalchemy.orm import Session
 
+from distilled import device_memory
 from registry import workers
 from registry.models import Job, Need, State
 
@@ -22,10 +23,11 @@ def waiting_for(session: Session, job: Job) -> str | None:
     held = [worker.memory_bytes for worker in takers]
     if job.memory_bytes is None or any(have is None or have >= job.memory_bytes for have in held):
         return None
+    named = [f"`{name}` (now {value})" for name, value in device_memory.knobs(job.recipe)]
     largest = max(have for have in held if have is not None)
     return (
         f"A device with {_gib(job.memory_bytes)} of memory, as this recipe is estimated to take: the largest alive has "
-        f"{_gib(largest)}. Start a worker with more, or submit a recipe that takes less"
+        f"{_gib(largest)}. Start a worker with more, or lower {' or '.join(named) or 'the budget'}."
     )
 
 

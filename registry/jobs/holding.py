@@ -136,14 +136,17 @@ def cancelled(session: Session, job_id: str, *, attempt: int) -> bool:
     return _end(session, job_id, attempt=attempt, state=State.CANCELLED, error=None)
 
 
-def release(session: Session, job_id: str, *, attempt: int) -> bool:
+def release(session: Session, job_id: str, *, attempt: int, slices: int | None = None) -> bool:
     """Give the job back unfinished, as a worker does that stops cleanly: queued again, and no loss is counted.
 
+    slices: it ran out of memory, and real batches are taken in so many parts from now on.
     One that was being called off is cancelled instead. False: no longer yours.
     """
     held = mine(Job, attempt=attempt)
     back = {"state": State.QUEUED, "woken_at": None, "eta_seconds": None, **leases.letting_go()}
-    told = {"state": State.QUEUED, "reason": "released"}
+    told: Json = {"state": State.QUEUED, "reason": "released"}
+    if slices is not None:
+        back["slices"], told = slices, {"state": State.QUEUED, "reason": "out_of_memory", "slices": slices}
     waits = Job.cancel_requested.is_(False)
     if change(session, job_id, held, waits, kind=EventKind.STATE, data=told, values=back) is not None:
         leases.count_hold(session, Job, job_id)

@@ -3,9 +3,10 @@
 Any number of sweepers may run at once, in the API and in each worker; each row is swept by one of them.
 """
 
+from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
-from registry import leases
+from registry import leases, workers
 from registry.clock import utc_now
 from registry.jobs.story import change
 from registry.leases import Swept
@@ -25,6 +26,7 @@ def sweep(session: Session, *, max_attempts: int, rewake_seconds: float) -> Swep
         if change(session, job.id, fence, kind=EventKind.STATE, data=told, values=values) is not None:
             leases.count_loss(session, job)
             found[state].append(job.id)
+    _move(session)
     needs: dict[str, Need] = {}
     for need in Need:
         wake = leases.to_wake(session, Job, Job.need == need, queue=need, rewake_seconds=rewake_seconds)
@@ -36,6 +38,20 @@ def sweep(session: Session, *, max_attempts: int, rewake_seconds: float) -> Swep
         wake=list(needs),
         needs=needs,
     )
+
+
+def _move(session: Session) -> None:
+    """Have jobs that may run anywhere go to a GPU where no live worker takes those for a CPU: they were queued before
+    any worker had told what it has. One that has a snapshot stays: its digest is that of one kind of device.
+    """
+    taken = {name for worker in workers.list_workers(session) for name in worker.queues}
+    if Need.CPU in taken or Need.GPU not in taken:
+        return
+    waiting = select(Job.id, Job.recipe).where(Job.state == State.QUEUED, Job.need == Need.CPU, Job.snapshot.is_(None))
+    found = session.execute(waiting.limit(1000).with_for_update(skip_locked=True))
+    ids = [row.id for row in found if row.recipe.get("device", "auto") == "auto"]
+    moved = update(Job).where(Job.id.in_(ids), Job.state == State.QUEUED).values(need=Need.GPU, woken_at=None)
+    session.execute(moved, execution_options={"synchronize_session": False})
 
 
 def woken(session: Session, job_id: str) -> None:

@@ -31,6 +31,15 @@ class RealBatch(Batch):
     index_N: Tensor
     weights_N: Tensor
 
+    def parts(self, slices: int) -> "list[RealBatch]":
+        """The batch in so many parts, of one size but for the last ones; their order is that of the batch."""
+        columns = (self.images_NCHW, self.targets, self.index_N, self.weights_N)
+        cut = zip(*(column.tensor_split(min(slices, len(self.index_N))) for column in columns), strict=True)
+        return [
+            RealBatch(images_NCHW=images_NCHW, targets=targets, index_N=index_N, weights_N=weights_N)
+            for images_NCHW, targets, index_N, weights_N in cut
+        ]
+
     def mean(self, values_N: Tensor) -> Tensor:
         """An unbiased estimate of the mean over all images (of the class) of a value of each, [N, ...]."""
         weights = self.weights_N.view(-1, *[1] * (values_N.ndim - 1))

@@ -24,7 +24,7 @@ from workers.distill.catalog import build as build_catalog
 from workers.distill.data import RealData
 from workers.distill.errors import NotFinite
 from workers.distill.events import Event, Finished, Metrics, Progress, Snapshot, Started
-from workers.distill.objectives.base import Objective, objective_class
+from workers.distill.objectives.base import OBJECTIVES, Objective, objective_class
 from workers.distill.optimiser import Outer
 from workers.distill.penalties.base import Penalty, penalty_class
 from workers.distill.probe import Probe
@@ -46,13 +46,16 @@ def run(
     snapshot_every: int | None = None,
     shelf: Shelf | None = None,
     base: bytes | None = None,
+    slices: int = 1,
 ) -> Iterator[Event]:
     """Distil: an expanded recipe and real data in, events out, the last of them `Finished`.
 
     `resume` goes on from an earlier attempt's snapshot; `snapshot_every` yields one each so many steps. On the
     `shelf` lie resources that runs share, such as experts; without one they are made for this run alone. `base` is the
-    file of the recipe's `base_artifact`, a memory that goes on with the classes of `real`. Raises RecipeError for a
-    recipe that cannot work on this data, NotFinite where the loss leaves the finite numbers.
+    file of the recipe's `base_artifact`, a memory that goes on with the classes of `real`. `slices` is in how many
+    parts real batches are taken, for devices with little memory; floats are then added in another order, so the
+    artifact differs in its last bits, and its header says so. Raises RecipeError for a recipe that cannot work on this
+    data, NotFinite where the loss leaves the finite numbers.
     """
     continued = continual.of_recipe(recipe, base, real)
     real = continued.real if continued else real
@@ -61,6 +64,7 @@ def run(
     parametrization = starts.begin(recipe, real, budget.per_class, rng=rng.child("start"), base=continued)
     parametrization = parametrization.to(device)
     objective = _objective(recipe, real, device=device, rng=rng.child("objective"))
+    objective.slices = slices if sliceable(recipe) else 1
     penalties = _penalties(recipe, real, objective, device=device)
     draw = Draw(parametrization)
     batches = RealBatches(real, device=device, sampler=_sampler(recipe, real, objective, device=device))
@@ -99,7 +103,15 @@ def run(
     parametrization.settle(rng=rng.child("settle").generator())
     header = _header(recipe, real, parametrization, draw, budget.ipc, device=device, code_version=code_version)
     header |= continued.marks(recipe) if continued else {}
+    header |= {"slices": objective.slices} if objective.slices > 1 else {}
     yield Finished(content=pack(parametrization, header), header=header)
+
+
+def sliceable(recipe: Mapping[str, Any]) -> bool:
+    """Whether a run of this recipe needs less memory with `slices`. A batch normalisation looks at the whole batch."""
+    objective: Mapping[str, Any] = recipe.get("objective") or {}
+    kind = objective.get("kind")
+    return kind in OBJECTIVES and objective_class(kind).sliceable and "-batch" not in objective.get("network", "")
 
 
 def facts(real: RealData) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from sqlalchemy import update
 
 from app.jobs import estimating
 from app.services import Services
+from distilled import device_memory
 from registry import jobs, workers
 from registry.models import EventKind, Job, State
 from tests.unit.app.catalog import CATALOG
@@ -146,7 +147,7 @@ def test_a_guess_grows_with_the_work(kind: str) -> None:
         for facts, device in ((small, "cuda"), (small, "cpu"), (large, "cpu"))
     ]
     assert guesses == sorted(set(guesses))
-    memory = [estimating.guessed_memory(recipe, facts, stored_bytes=10) for facts in (small, large)]
+    memory = [device_memory.estimate(recipe, facts, ipc=10, stored_bytes=10) for facts in (small, large)]
     assert memory == sorted(set(memory))
 
 

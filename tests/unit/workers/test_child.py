@@ -3,6 +3,7 @@
 import os
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
 
@@ -12,7 +13,7 @@ import torch
 from distilled.errors import Problem, RecipeError
 from registry import evaluations, jobs, workers
 from registry.errors import BlobMissing, RegistryBusy, StoreError
-from registry.models import Artifact
+from registry.models import Artifact, Need
 from registry.testing import FullDiskStore
 from tests.unit.workers.conftest import Workplace
 from workers import child, sources
@@ -41,10 +42,12 @@ class Laboratory:
     def __init__(self) -> None:
         self.at: dict[int, Callable[[], None]] = {}
         self.resumed: list[Snapshot | None] = []
+        self.slices: list[int] = []
         self.content = b"the artifact"
 
     def run(self, recipe: dict[str, Any], real: Any, *, resume: Snapshot | None, **options: Any) -> Iterator[Event]:
         self.resumed.append(resume)
+        self.slices.append(options["slices"])
         first = resume.step if resume else 0
         yield Started(step=first, steps=STEPS, device="cpu", images_per_class=1)
         yield Log(message="hello")
@@ -157,6 +160,67 @@ def test_a_failure_is_recorded_in_plain_words(
     assert (job.state, job.error["code"]) == ("failed", code)
     assert says in job.error["detail"]
     assert "secret" not in str(job.error)
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        torch.OutOfMemoryError("CUDA out of memory"),
+        MemoryError(),
+        RuntimeError("[enforce fail at alloc_cpu.cpp] . DefaultCPUAllocator: can't allocate memory: you tried 9 bytes"),
+    ],
+)
+def test_out_of_memory_goes_on_in_smaller_parts_once_and_then_names_what_to_lower(
+    workplace: Workplace, laboratory: Laboratory, error: Exception
+) -> None:
+    def fail() -> None:
+        raise error
+
+    laboratory.at[3] = fail
+    job_id = workplace.submit(objective={"kind": "distribution", "network": "convnet3", "real_batch": 512})
+    child.distil(workplace.bench, job_id=job_id)
+    job = workplace.job(job_id)
+    assert (job.state, job.slices, job.error, job.lost, job.lease_until) == ("queued", 8, None, 0, None)
+    child.distil(workplace.bench, job_id=job_id)
+    job = workplace.job(job_id)
+    assert laboratory.slices == [1, 8]
+    assert laboratory.resumed[1] is None or laboratory.resumed[1].step <= 2
+    assert (job.state, job.attempt, job.error["code"]) == ("failed", 2, "out_of_memory")
+    assert "`objective.real_batch` (now 512)" in job.error["detail"]
+    child.distil(workplace.bench, job_id=job_id)
+    assert len(laboratory.slices) == 2
+
+
+def test_what_cannot_be_taken_in_parts_fails_at_once(workplace: Workplace, laboratory: Laboratory) -> None:
+    def fail() -> None:
+        raise MemoryError
+
+    laboratory.at[3] = fail
+    for objective in ({"kind": "statistics", "drawn_batch": 7}, {"kind": "kernel", "network": "convnet3-batch"}):
+        job_id = workplace.submit(objective=objective)
+        child.distil(workplace.bench, job_id=job_id)
+        job = workplace.job(job_id)
+        assert (job.state, job.attempt, job.slices) == ("failed", 1, 1)
+        assert "cannot be taken in parts" in job.error["detail"]
+
+
+def test_a_worker_runs_jobs_of_its_own_kind_that_its_device_holds(
+    make_workplace: Callable[..., Workplace], laboratory: Laboratory
+) -> None:
+    workplace = make_workplace()
+    with workplace.database.write() as session:
+        asked = {"recipe": {"dataset": "digits"}, "digest": "1" * 64, "request_id": "r"}
+        other = jobs.submit(session, **asked, need=Need.GPU).id
+        large = jobs.submit(session, **asked, memory_bytes=2**40).id
+        small = jobs.submit(session, **asked, memory_bytes=2**20).id
+    bench = replace(workplace.bench, memory_bytes=2**30)
+    for _ in range(3):
+        child.distil(bench, job_id=other)
+    assert [workplace.job(one).state for one in (other, large, small)] == ["queued", "queued", "succeeded"]
+    both = replace(
+        bench, settings=WorkerSettings(home=bench.settings.home, queues="gpu,cpu"), device="cuda", device_name="cuda"
+    )
+    assert [(seat.need, seat.device) for seat in both.seats] == [(Need.GPU, "cuda"), (Need.CPU, "cpu")]
 
 
 def test_a_cancelled_job_leaves_at_the_next_event(workplace: Workplace, laboratory: Laboratory) -> None:

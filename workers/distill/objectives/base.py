@@ -54,12 +54,15 @@ class Objective:
     real_losses: ClassVar[Literal["own", "probe"] | None] = None
     #: Whether its option `network` may name several, separated by commas.
     several_networks: ClassVar[bool] = False
+    #: Whether its real batches can be taken in parts that come to the same sum (but for the last bits of floats).
+    sliceable: ClassVar[bool] = False
 
     def __init__(self, config: Any, *, space: ImageSpace, device: str, rng: Rng) -> None:
         self.config = config
         self.space = space
         self.device = device
         self.rng = rng
+        self.slices = 1  # parts that a real batch is taken in where it is `sliceable`, to need less memory at a time
         self.metrics: dict[str, float] = {}  # of the last step, for the recorded series
 
     @property

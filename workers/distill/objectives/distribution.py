@@ -23,6 +23,7 @@ class DistributionMatching(Objective):
     summary = "real and synthetic images of a class agree in the mean of a random network's features"
     source = "Zhao & Bilen, Dataset Condensation with Distribution Matching, WACV 2023, eq. 4"
     real_losses = "probe"
+    sliceable = True
 
     @dataclass(frozen=True, kw_only=True)
     class Config(OptimiserConfig):
@@ -48,10 +49,11 @@ class DistributionMatching(Objective):
         drawn = config.drawn_batch if held is None else min(held, config.drawn_batch)
         labels_N = each_class(len(classes), [drawn] * len(classes))
         synthetic = draw(labels_N, rng=rng.child("draw"))
-        real_NCHW, synthetic_NCHW = torch.cat([batch.images_NCHW for batch in reals]), synthetic.images_NCHW
-        real_NCHW, synthetic_NCHW = self._siamese(real_NCHW, rng=rng), self._siamese(synthetic_NCHW, rng=rng)
+        synthetic_NCHW = self._siamese(synthetic.images_NCHW, rng=rng)
         with torch.no_grad():
-            parts = embed.features(real_NCHW).split([len(batch.index_N) for batch in reals])
+            seen_NCHW = torch.cat([batch.images_NCHW for batch in reals]).tensor_split(self.slices)
+            seen_ND = torch.cat([embed.features(self._siamese(part_NCHW, rng=rng)) for part_NCHW in seen_NCHW])
+            parts = seen_ND.split([len(batch.index_N) for batch in reals])
             real_KD = torch.stack([batch.mean(part_ND) for batch, part_ND in zip(reals, parts, strict=True)])
         drawn_KD = embed.features(synthetic_NCHW).unflatten(0, (len(classes), drawn)).mean(1)
         return (real_KD - drawn_KD).square().sum()

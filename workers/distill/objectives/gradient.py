@@ -20,7 +20,7 @@ from distilled.parametrizations.base import Batch
 from workers.distill import networks
 from workers.distill import optimiser as optimisers
 from workers.distill.augment import CHOICES, augment, operations_for
-from workers.distill.batches import Draw, RealBatches, each_class
+from workers.distill.batches import Draw, RealBatch, RealBatches, each_class
 from workers.distill.networks.base import Network
 from workers.distill.objectives.base import Objective, OptimiserConfig
 from workers.distill.objectives.distances import distance
@@ -38,6 +38,7 @@ class GradientMatching(Objective):
     kind = "gradient"
     summary = "real and synthetic images of a class give the same gradients in a network's weights"
     source = "Zhao et al., Dataset Condensation with Gradient Matching, ICLR 2021; Zhao & Bilen, DSA, ICML 2021"
+    sliceable = True
     real_losses = "probe"  # its own are those of networks that have learnt nothing or little
 
     @dataclass(frozen=True, kw_only=True)
@@ -82,9 +83,7 @@ class GradientMatching(Objective):
             part = slice(k * held, (k + 1) * held)
             drawn = _leaf(Batch(images_NCHW=batch.images_NCHW[part], targets=batch.targets[part]))
             seen = real.of_class(k, config.real_batch, rng=rng.child("real"))
-            logits_NK = net(self._siamese(seen.images_NCHW, k, rng=rng))
-            real_loss = seen.mean(functional.cross_entropy(logits_NK, seen.targets, reduction="none"))
-            wanted = torch.autograd.grad(real_loss, weights)
+            wanted = self._slopes(net, seen, k, rng=rng)
             drawn_loss = functional.cross_entropy(net(self._siamese(drawn.images_NCHW, k, rng=rng)), drawn.targets)
             found = torch.autograd.grad(drawn_loss, weights, create_graph=True)
             gap = distance(found, wanted, kind=config.distance)
@@ -92,6 +91,16 @@ class GradientMatching(Objective):
             total = total + gap.detach()
         joined = [torch.cat(parts) for parts in zip(*gradients, strict=True)]
         return with_gradients(total, _learnt(batch), joined)
+
+    def _slopes(self, net: Network, seen: RealBatch, k: int, *, rng: Rng) -> list[Tensor]:
+        """The gradients of the mean loss of class k's real images in the network's weights."""
+        weights, found = list(net.parameters()), list[tuple[Tensor, ...]]()
+        for part in seen.parts(self.slices):
+            logits_NK = net(self._siamese(part.images_NCHW, k, rng=rng))
+            losses_N = functional.cross_entropy(logits_NK, part.targets, reduction="none")
+            share = len(part.index_N) / len(seen.index_N)
+            found.append(torch.autograd.grad(part.mean(losses_N) * share, weights))
+        return [torch.stack(parts).sum(0) if len(parts) > 1 else parts[0] for parts in zip(*found, strict=True)]
 
     def after_step(self, draw: Draw, real: RealBatches, *, rng: Rng) -> None:
         """Train the network on the new synthetic set, or let it go where it is old."""

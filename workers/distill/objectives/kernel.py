@@ -35,6 +35,7 @@ class KernelRegression(Objective):
     summary = "a kernel ridge regression fitted on the synthetic images predicts the labels of real ones"
     source = "Nguyen et al., KIP, ICLR 2021, eq. 7; Zhou et al., FRePo, NeurIPS 2022, eq. 4-5"
     real_losses = "own"
+    sliceable = True
 
     @dataclass(frozen=True, kw_only=True)
     class Config(OptimiserConfig):
@@ -89,7 +90,7 @@ class KernelRegression(Objective):
         )
         if config.kernel == "features":
             net = self.pool.choose(rng=rng.child("choose"))
-            kernel_of = _feature_kernel(net)
+            kernel_of = _feature_kernel(net, slices=self.slices)
         else:
             kernel_of = _gaussian_kernel(config.bandwidth, target)
         k_ts, k_ss = kernel_of(target_NCHW, support.images_NCHW)
@@ -135,10 +136,10 @@ def _regression_targets(batch: Batch, num_classes: int) -> Tensor:
     return labels_NK - 1 / num_classes
 
 
-def _feature_kernel(net: Network) -> Kernels:
+def _feature_kernel(net: Network, *, slices: int) -> Kernels:
     def kernels(target_NCHW: Tensor, support_NCHW: Tensor) -> tuple[Tensor, Tensor]:
         with torch.no_grad():
-            target_ND = net.features(target_NCHW)
+            target_ND = torch.cat([net.features(part_NCHW) for part_NCHW in target_NCHW.tensor_split(slices)])
         support_MD = net.features(support_NCHW)
         return target_ND @ support_MD.T, support_MD @ support_MD.T
 

@@ -17,7 +17,7 @@ from torch.nn import functional
 from distilled.knobs import knob
 from workers.distill import networks
 from workers.distill.augment import CHOICES, augment, operations_for
-from workers.distill.batches import Draw, RealBatches
+from workers.distill.batches import Draw, RealBatch, RealBatches
 from workers.distill.networks.base import SideBySide
 from workers.distill.objectives import unrolling
 from workers.distill.objectives.base import Objective, OptimiserConfig
@@ -30,6 +30,7 @@ class Unrolled(Objective):
     summary = "a network trained from scratch on the synthetic images classifies real ones"
     source = "Deng & Russakovsky, Remember the Past, NeurIPS 2022, section 3.3; Feng et al., RaT-BPTT, ICLR 2024"
     real_losses = "own"
+    sliceable = True
 
     @dataclass(frozen=True, kw_only=True)
     class Config(OptimiserConfig):
@@ -77,10 +78,14 @@ class Unrolled(Objective):
         path, _ = unrolling.train(path[-1], buffers, inner, steps=steps, sgd=sgd, graph=graph)
         draw.images_seen += end * inner.images
         last = path[-1] if graph else {name: value.requires_grad_(True) for name, value in path[-1].items()}
-        outer = self._outer(nets, last, real, rng=rng)
+        batch = real.mixed(config.real_batch, rng=rng.child("real"))
+        if graph:
+            outer, seen_N = self._outer(nets, last, batch, rng=rng)
+        else:
+            outer, seen_N, adjoint = self._adjoint(nets, last, batch, rng=rng)
+        real.observe(batch, seen_N)
         if graph:
             return outer
-        adjoint = dict(zip(last, torch.autograd.grad(outer, list(last.values())), strict=True))
         parameters = [value for value in draw.parametrization.parameters() if value.requires_grad]
         gradients, _ = unrolling.hypergradient(
             path, inner, adjoint=adjoint, parameters=parameters, steps=steps, sgd=sgd
@@ -107,9 +112,26 @@ class Unrolled(Objective):
         drawn = torch.randint(config.window, config.inner_steps + 1, (), generator=rng.child("window").generator())
         return int(drawn) - config.window, int(drawn)
 
-    def _outer(self, nets: SideBySide, weights: Mapping[str, Tensor], real: RealBatches, *, rng: Rng) -> Tensor:
-        """Cross-entropy of the trained networks on real images, in mean over the networks."""
-        batch = real.mixed(self.config.real_batch, rng=rng.child("real"))
+    def _adjoint(
+        self, nets: SideBySide, weights: dict[str, Tensor], batch: RealBatch, *, rng: Rng
+    ) -> tuple[Tensor, Tensor, dict[str, Tensor]]:
+        """What `_outer` says, and the gradients of its mean in the weights; the batch is taken in `slices` parts."""
+        total, losses, gradients = torch.zeros((), device=self.device), list[Tensor](), list[tuple[Tensor, ...]]()
+        right = 0.0
+        for part in batch.parts(self.slices):
+            share = len(part.index_N) / len(batch.index_N)
+            outer, losses_N = self._outer(nets, weights, part, rng=rng)
+            gradients.append(torch.autograd.grad(outer * share, list(weights.values())))
+            total, right = total + outer.detach() * share, right + self.metrics["real_accuracy"] * share
+            losses.append(losses_N)
+        self.metrics = {"real_accuracy": right}
+        sums = [torch.stack(parts).sum(0) if len(parts) > 1 else parts[0] for parts in zip(*gradients, strict=True)]
+        return total, torch.cat(losses), dict(zip(weights, sums, strict=True))
+
+    def _outer(
+        self, nets: SideBySide, weights: Mapping[str, Tensor], batch: RealBatch, *, rng: Rng
+    ) -> tuple[Tensor, Tensor]:
+        """Cross-entropy of the trained networks on real images, in mean over the networks: its mean, and losses_N."""
         images_NCHW = self.varied(batch.images_NCHW, rng=rng)
         copies = self.config.networks
         logits_RNK = functional_call(nets, dict(weights), (images_NCHW.expand(copies, *images_NCHW.shape),))
@@ -119,8 +141,7 @@ class Unrolled(Objective):
             self.metrics = {"real_accuracy": float(right.float().mean())}
         losses_RN = functional.cross_entropy(logits_RNK.flatten(0, 1), targets, reduction="none").view(copies, -1)
         losses_N = losses_RN.mean(0)
-        real.observe(batch, losses_N)
-        return batch.mean(losses_N)
+        return batch.mean(losses_N), losses_N.detach()
 
     def varied(self, images_NCHW: Tensor, *, rng: Rng) -> Tensor:
         """This step's augmentation: one draw of operation and parameters for every image that it shows."""
