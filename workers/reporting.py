@@ -122,7 +122,6 @@ class JobReporter:
     def _shrink(self) -> None:
         """Give the job back, to be gone on with from its last snapshot in a fresh process and in smaller parts."""
         claim = self.claim
-        self.log(f"The device ran out of memory; it goes on with real batches in {SLICES} parts")
         surely(
             self._bench.database,
             lambda session: jobs.release(session, claim.job_id, attempt=claim.attempt, slices=SLICES),

@@ -24,7 +24,7 @@ from workers.distill.batches import Draw, RealBatch, RealBatches, each_class
 from workers.distill.networks.base import Network
 from workers.distill.objectives.base import Objective, OptimiserConfig
 from workers.distill.objectives.distances import distance
-from workers.distill.objectives.unrolling import with_gradients
+from workers.distill.objectives.unrolling import in_sum, with_gradients
 from workers.distill.rng import Rng
 from workers.distill.snapshots import below
 
@@ -100,7 +100,7 @@ class GradientMatching(Objective):
             losses_N = functional.cross_entropy(logits_NK, part.targets, reduction="none")
             share = len(part.index_N) / len(seen.index_N)
             found.append(torch.autograd.grad(part.mean(losses_N) * share, weights))
-        return [torch.stack(parts).sum(0) if len(parts) > 1 else parts[0] for parts in zip(*found, strict=True)]
+        return in_sum(found)
 
     def after_step(self, draw: Draw, real: RealBatches, *, rng: Rng) -> None:
         """Train the network on the new synthetic set, or let it go where it is old."""

@@ -80,12 +80,11 @@ class Unrolled(Objective):
         last = path[-1] if graph else {name: value.requires_grad_(True) for name, value in path[-1].items()}
         batch = real.mixed(config.real_batch, rng=rng.child("real"))
         if graph:
-            outer, seen_N = self._outer(nets, last, batch, rng=rng)
-        else:
-            outer, seen_N, adjoint = self._adjoint(nets, last, batch, rng=rng)
-        real.observe(batch, seen_N)
-        if graph:
+            outer, losses_N = self._outer(nets, last, batch, rng=rng)
+            real.observe(batch, losses_N)
             return outer
+        outer, losses_N, adjoint = self._adjoint(nets, last, batch, rng=rng)
+        real.observe(batch, losses_N)
         parameters = [value for value in draw.parametrization.parameters() if value.requires_grad]
         gradients, _ = unrolling.hypergradient(
             path, inner, adjoint=adjoint, parameters=parameters, steps=steps, sgd=sgd
@@ -125,8 +124,7 @@ class Unrolled(Objective):
             total, right = total + outer.detach() * share, right + self.metrics["real_accuracy"] * share
             losses.append(losses_N)
         self.metrics = {"real_accuracy": right}
-        sums = [torch.stack(parts).sum(0) if len(parts) > 1 else parts[0] for parts in zip(*gradients, strict=True)]
-        return total, torch.cat(losses), dict(zip(weights, sums, strict=True))
+        return total, torch.cat(losses), dict(zip(weights, unrolling.in_sum(gradients), strict=True))
 
     def _outer(
         self, nets: SideBySide, weights: Mapping[str, Tensor], batch: RealBatch, *, rng: Rng

@@ -4,7 +4,7 @@ Inner training is SGD with momentum as PyTorch has it, b_{t+1} = m b_t + g_t and
 the gradient of the inner loss at w_t. Deng & Russakovsky, "Remember the Past", NeurIPS 2022, section 3.3.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -106,6 +106,15 @@ def with_gradients(value: Tensor, parameters: Sequence[Tensor], gradients: Seque
     for parameter, gradient in zip(parameters, gradients, strict=True):
         out = out + ((parameter - parameter.detach()) * gradient).sum()
     return out
+
+
+def in_sum(parts: Iterable[Sequence[Tensor]]) -> list[Tensor]:
+    """The gradients of a loss from those of its parts."""
+    first, *rest = parts
+    total = list(first)
+    for part in rest:
+        total = [so_far + more for so_far, more in zip(total, part, strict=True)]
+    return total
 
 
 def _leaves(weights: Mapping[str, Tensor]) -> Weights:
