@@ -52,6 +52,8 @@ def parsers(*, seconds: float, first: int) -> int:
     while time.monotonic() - began < seconds:
         for name, target in targets().items():
             start = time.monotonic()
+            if start - began > seconds:
+                break
             one_turn(target, tallies[name], turn=turn)
             spent[name] += time.monotonic() - start
         turn += 1
@@ -60,7 +62,8 @@ def parsers(*, seconds: float, first: int) -> int:
     _tell("|---|---|---|---|---|---|---|")
     for name, tally in tallies.items():
         done = tally.accepted + tally.refused
-        told = (name, done, tally.accepted, tally.refused, f"{done / spent[name]:.0f}", f"{tally.longest:.2f}")
+        speed = f"{done / max(spent[name], 1e-9):.0f}"
+        told = (name, done, tally.accepted, tally.refused, speed, f"{tally.longest:.2f}")
         _tell("| " + " | ".join(map(str, (*told, len(tally.findings)))) + " |")
     for name, tally in tallies.items():
         for where, story in tally.findings.items():
