@@ -111,8 +111,9 @@ def evaluated_whole(held: int) -> Problem:
 
 
 def _images_cost(parametrization: Mapping[str, Any], dataset: Mapping[str, Any]) -> Cost:
-    """Pixels, and a label for each image."""
-    classes, pixels = len(dataset["classes"]), prod(dataset["shape"])
+    """Pixels of the images as they are stored, and a label for each image."""
+    # Jobs that an earlier version queued do not name it.
+    classes, pixels = len(dataset["classes"]), _small(parametrization.get("downsample", 1), dataset)
     label = 4 * classes if parametrization["labels"] == "soft" else (1 if classes <= 256 else 4)
     one = pixels * BYTES_PER_VALUE[parametrization["storage"]] + label
     return Cost(floats_each=classes * pixels, bytes_each=classes * one)
@@ -122,12 +123,7 @@ def _memory_cost(parametrization: Mapping[str, Any], dataset: Mapping[str, Any])
     """Bases once, and for each image a row with a number for each basis; bytes also have a step and an offset (float32)
     for each basis and for its column of addresses. Deng & Russakovsky, NeurIPS 2022, section 4.1.
     """
-    bases, times = parametrization["bases"], parametrization["downsample"]
-    channels, height, width = dataset["shape"]
-    if height % times or width % times:
-        detail = f"images of {height} x {width} pixels cannot be {times} times smaller; give a divisor of both sides"
-        raise RecipeError([Problem(pointer="/parametrization/downsample", detail=detail)])
-    values = channels * (height // times) * (width // times)
+    bases, values = parametrization["bases"], _small(parametrization["downsample"], dataset)
     if bases > values:
         detail = f"a basis has {values} values, so more than {values} of them say nothing new; give at most {values}"
         raise RecipeError([Problem(pointer="/parametrization/bases", detail=detail)])
@@ -137,6 +133,15 @@ def _memory_cost(parametrization: Mapping[str, Any], dataset: Mapping[str, Any])
     return Cost(
         floats=bases * values + grid, bytes=bases * values * size + 4 * grid, floats_each=row, bytes_each=row * size
     )
+
+
+def _small(times: int, dataset: Mapping[str, Any]) -> int:
+    """Values of an image that is so many times smaller in height and width."""
+    channels, height, width = dataset["shape"]
+    if height % times or width % times:
+        detail = f"images of {height} x {width} pixels cannot be {times} times smaller; give a divisor of both sides"
+        raise RecipeError([Problem(pointer="/parametrization/downsample", detail=detail)])
+    return channels * (height // times) * (width // times)
 
 
 def _generator_cost(parametrization: Mapping[str, Any], dataset: Mapping[str, Any]) -> Cost:

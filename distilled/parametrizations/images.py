@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import torch
 from torch import Generator, Tensor, nn
+from torch.nn import functional
 
 from distilled.errors import ArtifactError
 from distilled.images import from_bytes, standardise, to_bytes, to_pixels
@@ -18,6 +19,11 @@ class Images(Parametrization):
 
     Stored as `uint8` the pixels are kept inside [0, 1] while they are learnt, so that what is evaluated, served as PNG
     and stored is the same thing. `float16` and `float32` keep standardised values of any size.
+
+    With `downsample` s an image is stored s times smaller in height and width, and recalled by bilinear interpolation:
+    s^2 images take the room of one. That is multi-formation (Kim et al., "Dataset Condensation via Efficient
+    Synthetic-Data Parameterization", ICML 2022, section 3.2) with each formed image in a place of its own. Recalled
+    images are no whole bytes, so that what is served as PNG is rounded once more.
     """
 
     kind = "images"
@@ -25,6 +31,9 @@ class Images(Parametrization):
     @dataclass(frozen=True, kw_only=True)
     class Config:
         storage: str = knob("uint8", "precision in which pixels are stored", choices=("uint8", "float16", "float32"))
+        downsample: int = knob(
+            1, "times that a stored image is smaller, in height and in width, so that more fit", ge=1, le=256
+        )
         labels: str = knob(
             "hard", "class indices, or class probabilities learnt with the images", choices=("hard", "soft")
         )
@@ -35,7 +44,13 @@ class Images(Parametrization):
             raise ArtifactError(
                 f"{len(images_NCHW)} images cannot be shared out evenly over {space.num_classes} classes"
             )
-        self.images_NCHW = nn.Parameter(images_NCHW.clone())
+        channels, height, width = space.shape
+        s = config.downsample
+        if height % s or width % s or images_NCHW.shape[1:] != (channels, height // s, width // s):
+            raise ArtifactError(
+                f"images of shape {tuple(images_NCHW.shape[1:])} do not fit {config} in an artifact of {space.shape}"
+            )
+        self.images_NCHW = nn.Parameter(images_NCHW.clone())  # as they are stored: s times smaller
         self.config: Images.Config = config
         if config.labels == "soft":
             labels_N = torch.arange(space.num_classes, device=images_NCHW.device).repeat_interleave(self.per_class)
@@ -56,7 +71,12 @@ class Images(Parametrization):
     def at(self, labels_N: Tensor, places_N: Tensor) -> Batch:
         index_N = (labels_N.cpu() * self.per_class + places_N).to(self.images_NCHW.device)
         targets = self.logits_NK[index_N].softmax(1) if self.soft else labels_N.to(self.images_NCHW.device)
-        return Batch(images_NCHW=self.images_NCHW[index_N], targets=targets)
+        return Batch(images_NCHW=self._recalled(self.images_NCHW[index_N]), targets=targets)
+
+    def _recalled(self, images_NCHW: Tensor) -> Tensor:
+        if self.config.downsample == 1:
+            return images_NCHW
+        return functional.interpolate(images_NCHW, size=self.space.shape[1:], mode="bilinear", align_corners=False)
 
     @torch.no_grad()
     def project(self) -> None:
@@ -88,8 +108,6 @@ class Images(Parametrization):
             if config.storage == "uint8"
             else stored.to(torch.float32)
         )
-        if tuple(images_NCHW.shape[1:]) != space.shape:
-            raise ArtifactError(f"images of shape {tuple(images_NCHW.shape[1:])} in an artifact of shape {space.shape}")
         made = cls(config, space=space, images_NCHW=images_NCHW)
         if config.labels == "soft":
             made.logits_NK.data.copy_(tensors["soft_labels"].clamp_min(1e-12).log())

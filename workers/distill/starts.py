@@ -53,8 +53,10 @@ def begin(
 
 
 def images(config: Images.Config, real: RealData, per_class: int, chosen: Chosen, rng: Rng) -> Images:
-    """The selected images themselves."""
-    return Images(config, space=real.space, images_NCHW=chosen(per_class))
+    """The selected images themselves, as large as they are stored."""
+    images_NCHW = chosen(per_class)
+    small_NCHW = functional.avg_pool2d(images_NCHW, config.downsample) if config.downsample > 1 else images_NCHW
+    return Images(config, space=real.space, images_NCHW=small_NCHW)
 
 
 def memory(config: Memory.Config, real: RealData, per_class: int, chosen: Chosen, rng: Rng) -> Memory:

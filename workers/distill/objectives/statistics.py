@@ -98,7 +98,7 @@ class StatisticsMatching(Objective):
         if config.relabel == "none" or not (isinstance(parametrization, Images) and parametrization.soft):
             return
         stored = Images.from_stored(parametrization.config, space=self.space, tensors=parametrization.stored())
-        parts = stored.images_NCHW.split(LABEL_BATCH)
+        parts = stored.whole().images_NCHW.split(LABEL_BATCH)
         logits_NK = torch.cat([self.teacher(part_NCHW.to(self.device)) for part_NCHW in parts])
         parametrization.logits_NK.copy_((logits_NK / config.temperature).log_softmax(1))
 
