@@ -17,7 +17,7 @@ def test_a_preset_and_every_default_are_filled_in():
     assert recipe["dataset"] == "digits"
     assert recipe["objective"]["kind"] == "distribution"
     assert recipe["objective"]["real_batch"] == 256
-    assert recipe["parametrization"] == {"kind": "images", "storage": "uint8", "labels": "hard"}
+    assert recipe["parametrization"] == {"kind": "images", "storage": "uint8", "downsample": 1, "labels": "hard"}
     assert recipe["selection"] == {"start": "random", "batches": "random"}
     assert recipe["seed"] == 0
     assert recipe["steps"] == CATALOG["presets"]["dm"]["fills"]["steps"]
