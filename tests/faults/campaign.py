@@ -27,6 +27,8 @@ from workers.distill.data import load
 
 #: What ends a job only when it has been lost as often as it may be.
 LOSSES = ("worker_lost", "store_error", "registry_down", "registry_busy")
+#: The next fault waits until something was claimed, ended or given back since the last, but no longer than this.
+SLOW_SECONDS = 20.0
 #: How soon a cancelled job has let go of its device, whatever it is doing.
 CANCEL_SECONDS = 5.0
 
@@ -110,19 +112,23 @@ def _harm(stack: Stack, plan: Plan, clients: Clients, outcome: Outcome, say: Cal
     deck: list[str] = []
     healing: list[tuple[float, str, Callable[[], None]]] = []
     until(lambda: len(clients.accepted) > 0, what="a job is accepted", seconds=60)
-    next_at = time.monotonic()
+    next_at, moved = time.monotonic(), -1
     while True:
         now = time.monotonic()
         for due in [one for one in healing if one[0] <= now]:
             healing.remove(due)
             due[2]()
-        over = sum(outcome.faults.values()) >= plan.faults or (clients.all_sent and _ended(stack, clients))
-        if over and not healing:
-            return
-        # One at a time of those that last: two at once could keep each other from being healed.
-        if now < next_at or over or healing:
+        # One at a time of those that last: two at once could keep each other from being healed. Nor is the database
+        # asked meanwhile: it may be what is paused.
+        if healing:
             time.sleep(0.2)
             continue
+        if sum(outcome.faults.values()) >= plan.faults or (clients.all_sent and _ended(stack, clients)):
+            return
+        if now < next_at or (now < next_at + SLOW_SECONDS and witness.count(stack.database) == moved):
+            time.sleep(0.2)
+            continue
+        moved = witness.count(stack.database)
         if not deck:
             deck = rng.sample(kinds, len(kinds))
         name = deck.pop()

@@ -7,6 +7,7 @@ from itertools import pairwise
 from sqlalchemy import text
 
 from registry import workers
+from registry.errors import RegistryError
 from registry.session import Database
 
 TABLE = """CREATE TABLE witness (number {serial}, held VARCHAR(40), id VARCHAR(40), was VARCHAR(16), now VARCHAR(16),
@@ -50,6 +51,15 @@ def set_up(database: Database) -> None:
             statements += [form.format(**told) for form in ((SQLITE,) if sqlite else (FUNCTION, POSTGRESQL))]
         for statement in statements:
             session.execute(text(statement))
+
+
+def count(database: Database) -> int:
+    """How much has been noted so far; -1 where the database cannot be asked."""
+    try:
+        with database.read() as session:
+            return session.scalar(text("SELECT count(*) FROM witness")) or 0
+    except RegistryError:
+        return -1
 
 
 def ask(database: Database) -> Testimony:
