@@ -13,7 +13,7 @@ from app.keys.scopes import NO_KEY, READ
 from app.paging import PageRead
 from app.problems import responses
 from app.services import Services
-from registry import errors, workers
+from registry import errors, gauges, workers
 
 log = structlog.get_logger(__name__)
 
@@ -111,13 +111,13 @@ def list_workers(session: Reading) -> PageRead[WorkerRead]:
 def _part(check: Callable[[], object]) -> Part:
     """Runs a check. Its words go out only where they are ours: a driver's may show addresses and paths."""
     try:
-        check()
+        remark = check()
     except errors.RegistryError as error:
         return Part(state=PartState.FAILED, detail=str(error))
     except Exception:
         log.exception("readiness_check_failed")
         return Part(state=PartState.FAILED, detail="the check itself failed; the service's log tells why")
-    return Part(state=PartState.OK)
+    return Part(state=PartState.OK, detail=remark if isinstance(remark, str) else None)
 
 
 def _check_database(service: Services) -> None:
@@ -125,7 +125,14 @@ def _check_database(service: Services) -> None:
         raise errors.RegistryOutdated
 
 
-def _check_workers(service: Services) -> None:
+def _check_workers(service: Services) -> str | None:
     with service.database.read() as session:
-        if not workers.list_workers(session):
+        live = workers.list_workers(session)
+        if not live:
             raise errors.RegistryError("no live worker; start one with `distilled worker`, or look at its log")
+        taken = {queue for worker in live for queue in worker.queues}
+        waiting = [queue for (queue,), count in gauges.waiting(session).items() if count and queue not in taken]
+    if not waiting:
+        return None
+    # The API is ready all the same: whoever scales workers by what waits has to be let in to see it.
+    return f"work waits in {' and '.join(sorted(waiting))}, and no live worker takes that; start one for it"

@@ -54,7 +54,7 @@ def look(session: Session) -> Gauges:
     """Take all the numbers, in one state of the registry."""
     sums = _sums(session)
     rows: dict[Labels, int] = {}
-    waiting: dict[Labels, int] = {}
+    lengths: dict[Labels, int] = {}
     oldest_seconds: dict[Labels, float] = {}
     for model in HELD:
         table = model.__tablename__
@@ -69,12 +69,12 @@ def look(session: Session) -> Gauges:
     for queue, model, condition in WAITING:
         queued = select(func.count(), database_now() - func.min(model.queued_at))
         count, age = session.execute(queued.where(model.state == State.QUEUED, condition)).one()
-        waiting[queue,] = waiting.get((queue,), 0) + count
+        lengths[queue,] = lengths.get((queue,), 0) + count
         oldest_seconds[queue,] = max(oldest_seconds.get((queue,), 0.0), age or 0.0)
     blobs, store_bytes = session.execute(select(func.count(), func.coalesce(func.sum(Blob.num_bytes), 0))).one()
     return Gauges(
         rows=rows,
-        waiting=waiting,
+        waiting=lengths,
         oldest_seconds=oldest_seconds,
         sums=sums,
         blobs=blobs,
@@ -82,6 +82,15 @@ def look(session: Session) -> Gauges:
         messages=_messages(session),
         workers=_workers(session),
     )
+
+
+def waiting(session: Session) -> dict[Labels, int]:
+    """How much waits for a worker in each queue."""
+    found: dict[Labels, int] = {}
+    for queue, model, condition in WAITING:
+        queued = select(func.count()).select_from(model).where(model.state == State.QUEUED, condition)
+        found[queue,] = found.get((queue,), 0) + (session.scalar(queued) or 0)
+    return found
 
 
 def _sums(session: Session) -> dict[Counted, dict[Labels, float]]:

@@ -8,7 +8,7 @@ import json
 import shutil
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from importlib import metadata
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
@@ -17,21 +17,12 @@ from registry import workers
 from registry.errors import RegistryError
 from registry.queue import Queue
 from registry.session import Database
-from registry.store import Store
+from workers import checking
+from workers.checking import Finding
 from workers.settings import WorkerSettings
 
 FREE_BYTES = 2 * 1024**3  # below it the next large job may not find room for its result
 VERSIONS = ("torch", "torchvision", "celery", "fastapi", "sqlalchemy", "obstore")
-
-
-@dataclass(frozen=True, kw_only=True)
-class Finding:
-    """One thing looked at: `ok`, `warning` (it works, but look at it) or `fault`; the mend says what to do."""
-
-    name: str
-    state: str
-    detail: str
-    mend: str = ""
 
 
 def examine(settings: WorkerSettings) -> Iterator[Finding]:
@@ -41,15 +32,16 @@ def examine(settings: WorkerSettings) -> Iterator[Finding]:
         "versions": _versions,
         "device": _device,
         "disk": _disk,
+        **checking.SHALLOW,
         "database": _database,
-        "store": _store,
         "broker": _broker,
         "worker": _worker,
+        **checking.DEEP,
     }
     home = settings.home.expanduser()
     if not home.exists() and settings.database_url.startswith("sqlite:"):
         # Looking at what is not there would make it.
-        for name in ("database", "store", "broker", "worker"):
+        for name in ("database", "broker", "worker", *checking.DEEP):
             del checks[name]
         yield Finding(name="home", state="warning", detail=f"{home} is not made yet", mend="`distilled up` makes it")
     for name, check in checks.items():
@@ -86,8 +78,13 @@ def _versions(_settings: WorkerSettings) -> Finding:
 
 def _device(settings: WorkerSettings) -> Finding:
     # Imported here: torch takes seconds, and without it the other checks are still worth having.
+    import torch  # noqa: PLC0415
+
     from workers.child import choose_device  # noqa: PLC0415
 
+    if settings.device.startswith("cuda") and not torch.cuda.is_available():
+        mend = "install NVIDIA's driver and a build of torch with CUDA (`nvidia-smi` shows the first), or name another"
+        return Finding(name="device", state="fault", detail=f"{settings.device}: torch finds no CUDA device", mend=mend)
     device, name = choose_device(settings.device)
     if device == "cpu" and not settings.device:
         detail = "cpu: no CUDA device was found; small jobs run well, large ones take long"
@@ -105,11 +102,6 @@ def _database(settings: WorkerSettings) -> Finding:
         detail = f"at revision {revision or 'none'}, which is not this version's"
         return Finding(name="database", state="fault", detail=detail, mend="run `distilled migrate`")
     return Finding(name="database", state="ok", detail=f"at revision {revision}")
-
-
-def _store(settings: WorkerSettings) -> Finding:
-    Store.open(settings.store_url).check()
-    return Finding(name="store", state="ok", detail="can be written")
 
 
 def _disk(settings: WorkerSettings) -> Finding:
@@ -158,8 +150,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for finding in examine(settings):
         findings.append(finding)
         if not given.json:
-            sys.stdout.write(f"{finding.state:8}{finding.name:10}{finding.detail}\n")
-            sys.stdout.write(f"{'':18}-> {finding.mend}\n" if finding.mend else "")
+            sys.stdout.write(f"{finding.state:8}{finding.name:18}{finding.detail}\n")
+            sys.stdout.write(f"{'':26}-> {finding.mend}\n" if finding.mend else "")
     healthy = all(finding.state != "fault" for finding in findings)
     if given.json:
         sys.stdout.write(json.dumps({"ok": healthy, "checks": [asdict(f) for f in findings]}, indent=2) + "\n")

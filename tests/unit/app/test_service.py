@@ -156,6 +156,15 @@ def test_it_is_ready_when_every_part_is(client: TestClient, services: Services) 
     assert (response.status_code, response.json()["ready"]) == (200, True)
 
 
+def test_what_no_live_worker_takes_is_named(client: TestClient, services: Services) -> None:
+    with services.database.write() as session:
+        workers.beat_worker(session, worker="w", device="cpu", hostname="here", pid=1, queues=["evaluate"])
+    client.post("/v1/jobs", json=RECIPE)
+    body = client.get("/readyz").json()
+    assert body["ready"]
+    assert "work waits in cpu" in body["checks"]["workers"]["detail"]
+
+
 @pytest.mark.parametrize("part", ["broker", "store", "database"])
 def test_the_part_that_is_not_ready_is_named(client: TestClient, services: Services, part: str, tmp_path: Any) -> None:
     introduce_worker(services)
