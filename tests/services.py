@@ -173,6 +173,65 @@ def s3_server() -> Generator[Bucket]:
         made.stop()
 
 
+class RabbitMQ:
+    """A RabbitMQ that keeps durable queues on disk: killed and started again, it has what was confirmed."""
+
+    def __init__(self, script: Path, folder: Path) -> None:
+        self.port, node = free_port(), free_port()
+        self.url = f"amqp://guest:guest@127.0.0.1:{self.port}//"
+        (folder / "plugins").write_text("[].")
+        self._script = script
+        self._environment = {
+            **os.environ,
+            "HOME": str(folder),  # where it makes its cookie
+            "RABBITMQ_NODENAME": f"distilled-{self.port}@localhost",
+            "RABBITMQ_NODE_IP_ADDRESS": "127.0.0.1",
+            "RABBITMQ_NODE_PORT": str(self.port),
+            "RABBITMQ_DIST_PORT": str(node),
+            "RABBITMQ_MNESIA_BASE": str(folder / "data"),
+            "RABBITMQ_LOG_BASE": str(folder / "log"),
+            "RABBITMQ_PID_FILE": str(folder / "pid"),
+            "RABBITMQ_ENABLED_PLUGINS_FILE": str(folder / "plugins"),
+            "RABBITMQ_CONFIG_FILE": str(folder / "none"),
+            # One node needs no name server, which would outlive it.
+            "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS": f"+S 1:1 -start_epmd false -erl_epmd_port {node}",
+        }
+        self.process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        """Start it, or start it again, and wait until it answers."""
+        self.process = subprocess.Popen(
+            [str(self._script)],
+            env=self._environment,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+        )
+        _wait_for_port(self.port, self.process, seconds=10 * START_SECONDS)
+
+    def stop(self, number: signal.Signals = signal.SIGKILL) -> None:
+        """End it and what it started by a signal, and wait for that."""
+        if self.process is not None:
+            os.killpg(self.process.pid, number)
+            self.process.wait(timeout=START_SECONDS)
+            self.process = None
+
+
+@contextmanager
+def rabbitmq_server() -> Generator[RabbitMQ]:
+    """A fresh RabbitMQ, started."""
+    script = Path("/usr/lib/rabbitmq/bin/rabbitmq-server")  # what is on the path changes its user
+    if not script.exists():
+        pytest.skip("needs RabbitMQ (Debian: apt-get install rabbitmq-server)")
+    with tempfile.TemporaryDirectory(prefix="distilled-rabbitmq-", ignore_cleanup_errors=True) as folder:
+        server = RabbitMQ(script, Path(folder))
+        server.start()
+        try:
+            yield server
+        finally:
+            server.stop()
+
+
 @contextmanager
 def s3() -> Generator[S3Endpoint]:
     """An S3 endpoint in this process with one empty bucket."""
@@ -245,12 +304,12 @@ def _run(command: list[str]) -> None:
         assert done.returncode == 0, f"{command}: {output.read()}"
 
 
-def _wait_for_port(port: int, process: "subprocess.Popen[bytes]") -> None:
-    deadline = time.monotonic() + START_SECONDS
+def _wait_for_port(port: int, process: "subprocess.Popen[bytes]", *, seconds: float = START_SECONDS) -> None:
+    deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
         assert process.poll() is None, f"the service ended at once with status {process.returncode}"
         with socket.socket() as probe:
             if probe.connect_ex(("127.0.0.1", port)) == 0:
                 return
         time.sleep(0.02)
-    raise AssertionError(f"nothing listened on port {port} within {START_SECONDS} s")
+    raise AssertionError(f"nothing listened on port {port} within {seconds} s")
