@@ -66,7 +66,7 @@ def look(session: Session) -> Gauges:
             labels = (totals.device_kind(device), table)
             of_devices = sums[Counted.DEVICE_SECONDS]
             of_devices[labels] = of_devices.get(labels, 0.0) + max(0.0, seconds or 0.0)
-    for queue, model, condition in WAITING:
+    for queue, (model, condition) in WAITING.items():
         queued = select(func.count(), database_now() - func.min(model.queued_at))
         count, age = session.execute(queued.where(model.state == State.QUEUED, condition)).one()
         lengths[queue,] = lengths.get((queue,), 0) + count
@@ -87,7 +87,7 @@ def look(session: Session) -> Gauges:
 def waiting(session: Session) -> dict[Labels, int]:
     """How much waits for a worker in each queue."""
     found: dict[Labels, int] = {}
-    for queue, model, condition in WAITING:
+    for queue, (model, condition) in WAITING.items():
         queued = select(func.count()).select_from(model).where(model.state == State.QUEUED, condition)
         found[queue,] = found.get((queue,), 0) + (session.scalar(queued) or 0)
     return found
