@@ -13,7 +13,7 @@ from app.keys.scopes import NO_KEY, READ
 from app.paging import PageRead
 from app.problems import responses
 from app.services import Services
-from registry import errors, gauges, workers
+from registry import errors, gauges, portions, workers
 
 log = structlog.get_logger(__name__)
 
@@ -60,7 +60,8 @@ class WorkerRead(BaseModel):
     last_heartbeat: datetime
     queues: list[str] = Field(description="what it takes: jobs for a cpu or a gpu, evaluate, validate")
     memory_bytes: int | None = Field(description="that a job may take of its device")
-    in_hand: list[str] = Field(description="the jobs and evaluations it is working on")
+    in_hand: list[str] = Field(description="the jobs, evaluations, validations and portions it is working on")
+    helps: list[str] = Field(description="jobs and evaluations of other workers that it is doing a portion of")
 
 
 @router.get("/healthz", dependencies=[NO_KEY])
@@ -102,6 +103,7 @@ def list_workers(session: Reading) -> PageRead[WorkerRead]:
             memory_bytes=worker.memory_bytes,
             last_heartbeat=datetime.fromtimestamp(worker.heartbeat, tz=UTC),
             in_hand=workers.in_hand(session, worker=worker.id),
+            helps=portions.helps(session, worker=worker.id),
         )
         for worker in workers.list_workers(session)
     ]

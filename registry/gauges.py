@@ -6,7 +6,7 @@ All of it comes from a handful of statements, each of which walks an index or a 
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from sqlalchemy import func, select, true
+from sqlalchemy import ColumnElement, func, select, true
 from sqlalchemy.orm import Session
 
 from registry import totals
@@ -27,7 +27,7 @@ from registry.totals import Counted
 from registry.workers import HELD, LIVE_SECONDS
 
 #: What waits for a worker in each queue.
-WAITING = (
+WAITING: dict[str, tuple[type[Job] | type[Evaluation] | type[Validation] | type[Portion], ColumnElement[bool]]] = (
     {need.value: (Job, Job.need == need) for need in Need}
     | {model.queue: (model, true()) for model in (Evaluation, Validation)}
     # Apart: each has an owner who does it in time, so that they wait is no sign that workers are missing.

@@ -8,7 +8,7 @@ of that as of any lease that is gone.
 A portion is done on one kind of device only, since the bytes that come of it depend on that.
 """
 
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -201,14 +201,20 @@ def forget(session: Session, owner_id: str) -> None:
     _drop_unneeded(session)
 
 
-def helpers(session: Session, owner_ids: Collection[str]) -> dict[str, list[Portion]]:
-    """owner -> what is being done for it, by itself and by others."""
-    running = select(PortionOwner.owner_id, Portion).join(Portion, Portion.id == PortionOwner.portion_id)
-    found: dict[str, list[Portion]] = {}
-    here = running.where(PortionOwner.owner_id.in_(owner_ids), Portion.state == State.RUNNING)
-    for owner_id, portion in session.execute(here.order_by(Portion.id)):
-        found.setdefault(owner_id, []).append(portion)
-    return found
+def helped_by(session: Session, owner_id: str, *, owner: str | None) -> list[str]:
+    """The workers that are doing a portion of this job or evaluation, but for the worker that holds it."""
+    running = _of(owner_id).where(Portion.state == State.RUNNING).with_only_columns(Portion.worker).distinct()
+    return sorted(worker for worker in session.scalars(running) if worker is not None and worker != owner)
+
+
+def helps(session: Session, *, worker: str) -> list[str]:
+    """The jobs and evaluations of other workers that this one is doing a portion of."""
+    asked = select(PortionOwner.owner_id).join(Portion, Portion.id == PortionOwner.portion_id)
+    asked = asked.where(Portion.state == State.RUNNING, Portion.worker == worker)
+    for model in (Job, Evaluation):
+        own = exists().where(model.id == PortionOwner.owner_id, model.worker == worker, model.state == State.RUNNING)
+        asked = asked.where(~own)
+    return sorted(session.scalars(asked.distinct()))
 
 
 def sweep(session: Session, *, max_attempts: int, rewake_seconds: float) -> Swept:

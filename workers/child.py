@@ -31,7 +31,7 @@ from workers.pulse import Leave, Pulse, Verdict
 from workers.reporting import JobReporter
 from workers.seats import host_memory
 from workers.settings import WorkerSettings
-from workers.shelving import shelf_of
+from workers.shelving import sharing_shelf_of
 from workers.snapshotting import SnapshotKeeper
 from workers.validating import ValidationReporter
 
@@ -177,7 +177,7 @@ def _distil(bench: Bench, reporter: JobReporter, keeper: SnapshotKeeper, pulse: 
         resume=resume,
         code_version=distilled.__version__,
         snapshot_every=bench.settings.snapshot_every,
-        shelf=shelf_of(bench),
+        shelf=sharing_shelf_of(bench, job_id=reporter.claim.job_id, request_id=reporter.claim.request_id),
         base=base,
         slices=reporter.claim.slices,
     ):

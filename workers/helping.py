@@ -3,14 +3,17 @@
 from collections.abc import Mapping
 from typing import Any, Protocol
 
-from registry import evaluations, portions
+from registry import evaluations, ids, jobs, portions
 from registry.models import Portion
 from registry.portions import PortionClaim
+from workers import sources
 from workers.bench import Bench
+from workers.distill import loop
 from workers.distill.evaluate import Turn
 from workers.evaluating import measurement_of
 from workers.leaseholder import Leaseholder
 from workers.pulse import Leave, Pulse, Verdict
+from workers.shelving import shelf_of
 
 
 class Work(Protocol):
@@ -48,7 +51,7 @@ class Helper:
     def do(self, reporter: PortionReporter, pulse: Pulse) -> None:
         """Do the portion that the reporter holds. Raises Leave where it is lost or to be given back."""
         if self._work is None:
-            self._work = _measuring(self._bench, self._owner_id)
+            self._work = _work(self._bench, self._owner_id)
         reporter.done(self._work.do(reporter.claim, reporter, pulse))
 
 
@@ -73,5 +76,24 @@ class _Measuring:
         return self._measurement.measure(turn, on_step=on_step)
 
 
-def _measuring(bench: Bench, owner_id: str) -> Work:
-    return _Measuring(bench, owner_id)
+class _Making:
+    """Resources of a job, such as experts."""
+
+    def __init__(self, bench: Bench, job_id: str) -> None:
+        with bench.database.read() as session:
+            self._recipe = jobs.get(session, job_id).recipe
+        self._bench, self._shelf = bench, shelf_of(bench)
+        self._real = sources.resolve(self._recipe["dataset"], bench=bench)
+        self._base = sources.base(self._recipe.get("base_artifact"), bench=bench)
+
+    def do(self, claim: PortionClaim, reporter: PortionReporter, pulse: Pulse) -> dict[str, Any] | None:
+        making = loop.make(
+            claim.key, self._recipe, self._real, device=self._bench.device, shelf=self._shelf, base=self._base
+        )
+        for _ in making:
+            pulse.check(at_snapshot=True)
+        return None
+
+
+def _work(bench: Bench, owner_id: str) -> Work:
+    return (_Making if ids.is_id(owner_id, kind="job") else _Measuring)(bench, owner_id)

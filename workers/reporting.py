@@ -9,7 +9,7 @@ from typing import Any
 
 from sqlalchemy.orm import Session
 
-from registry import jobs, totals, tracing
+from registry import jobs, portions, totals, tracing
 from registry.errors import RegistryUnavailable, StoreError
 from registry.jobs import Claim, Publication
 from registry.leases import Beat
@@ -46,7 +46,10 @@ class JobReporter:
 
     def beat(self) -> Beat:
         """Renew the lease. How far the run is, its own thread tells: two writers could put an older step last."""
-        with self._bench.database.write() as session:
+        bench = self._bench
+        with bench.database.write() as session:
+            lease_seconds = bench.settings.lease_seconds
+            portions.renew(session, worker=bench.worker, worker_pid=bench.pid, lease_seconds=lease_seconds)
             return self._renew(session, None)
 
     def peek(self) -> Beat:

@@ -3,17 +3,22 @@
 Resources are named objects, which no sweep of blobs looks at. Two workers that make the same one write the same bytes.
 """
 
-from collections.abc import Mapping
+from collections.abc import Generator, Mapping, Sequence
+from contextlib import closing
 from hashlib import sha256
 
 from torch import Tensor
 
 from distilled.cache import Cache
 from registry.errors import BlobMissing, StoreError
+from registry.models import State
+from registry.portions import Wanted
 from registry.store import Store
 from workers import logs
 from workers.bench import Bench
 from workers.distill import shelf
+from workers.sharing import Sharing
+from workers.writing import surely
 
 
 class StoreShelf:
@@ -53,10 +58,42 @@ class StoreShelf:
             logs.get(__name__).warning("a resource was not kept", key=key, error=str(error))
 
 
+class SharingShelf(StoreShelf):
+    """The shelf of a job whose resources other workers make with it."""
+
+    def __init__(self, store: Store, *, cache: Cache | None, sharing: Sharing, bench: Bench) -> None:
+        super().__init__(store, cache=cache)
+        self._sharing, self._bench = sharing, bench
+
+    def turns(self, keys: Sequence[str]) -> Generator[tuple[int | None, int]]:
+        """As of `shelf.SharedShelf`."""
+        wanted = [Wanted(key=key, what={"resource": key}) for key in keys]
+        if not wanted:
+            return
+        surely(self._bench.database, lambda session: self._sharing.ensure(session, wanted))
+        with closing(self._sharing.turns(wanted)) as mine:
+            for claim in mine:
+                made = sum(row.state is State.SUCCEEDED for row in self._sharing.rows.values())
+                self._sharing.judge(made / len(keys))
+                yield (keys.index(claim.key) if claim else None), made
+                if claim:
+                    self._sharing.finish(claim, None)
+
+
+def sharing_shelf_of(bench: Bench, *, job_id: str, request_id: str) -> SharingShelf:
+    """The shelf of a job that a worker has in hand."""
+    sharing = Sharing(bench, owner_id=job_id, request_id=request_id)
+    return SharingShelf(bench.store, cache=_cache_of(bench), sharing=sharing, bench=bench)
+
+
 def shelf_of(bench: Bench) -> StoreShelf:
-    """The shelf of a worker. A store in a folder is as near as a copy of it would be."""
-    far = not bench.settings.store_url.startswith("file:")
-    return StoreShelf(bench.store, cache=bench.cache if far else None)
+    """The shelf of a worker."""
+    return StoreShelf(bench.store, cache=_cache_of(bench))
+
+
+def _cache_of(bench: Bench) -> Cache | None:
+    """None where the store is a folder, which is as near as a copy would be."""
+    return None if bench.settings.store_url.startswith("file:") else bench.cache
 
 
 def _name(key: str) -> str:

@@ -38,6 +38,9 @@ class JobRead(BaseModel):
     stage: str | None = Field(
         default=None, description="what a running job makes before its first step", examples=["training experts 3/10"]
     )
+    helped_by: list[str] = Field(
+        default_factory=list[str], description="other workers that are doing a portion of it, such as an expert"
+    )
     progress: float = Field(ge=0, le=1)
     step: int | None
     steps: int | None

@@ -12,9 +12,9 @@ from app.jobs.schemas import Estimate, JobRead
 from app.jobs.waiting import waiting_for
 from app.settings import AppSettings
 from distilled.manifest import digest_json
-from registry import audit, idempotency, jobs, quotas, webhooks
+from registry import audit, idempotency, jobs, portions, quotas, webhooks
 from registry.audit import Who
-from registry.models import Job
+from registry.models import Job, State
 
 SCOPE = "POST /v1/jobs"
 
@@ -76,6 +76,7 @@ def shown(session: Session, job: Job) -> JobRead:
         "queue_position": jobs.queue_position(session, job),
         "stage": jobs.stage(session, job),
         "waiting_for": waiting_for(session, job),
+        "helped_by": portions.helped_by(session, job.id, owner=job.worker) if job.state is State.RUNNING else [],
     }
     return read.model_copy(update=found)
 

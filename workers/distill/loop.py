@@ -23,7 +23,7 @@ from workers.distill.batches import Draw, RealBatches, Uniform
 from workers.distill.catalog import build as build_catalog
 from workers.distill.data import RealData
 from workers.distill.errors import NotFinite
-from workers.distill.events import Event, Finished, Metrics, Progress, Snapshot, Started
+from workers.distill.events import Event, Finished, Metrics, Preparing, Progress, Snapshot, Started
 from workers.distill.objectives.base import OBJECTIVES, Objective, objective_class
 from workers.distill.optimiser import Outer
 from workers.distill.penalties.base import Penalty, penalty_class
@@ -112,6 +112,22 @@ def sliceable(recipe: Mapping[str, Any]) -> bool:
     objective: Mapping[str, Any] = recipe.get("objective") or {}
     kind = objective.get("kind")
     return kind in OBJECTIVES and objective_class(kind).sliceable and "-batch" not in objective.get("network", "")
+
+
+def make(
+    key: str,
+    recipe: Mapping[str, Any],
+    real: RealData,
+    *,
+    device: str = "cpu",
+    shelf: Shelf,
+    base: bytes | None = None,
+) -> Iterator[Preparing]:
+    """Make what a run of this recipe has on its shelf under the key, in its place; the others are as of `run`."""
+    continued = continual.of_recipe(recipe, base, real)
+    real = continued.real if continued else real
+    objective = _objective(recipe, real, device=device, rng=Rng(recipe["seed"]).child("objective"))
+    yield from objective.make(key, RealBatches(real, device=device), shelf=shelf)
 
 
 def facts(real: RealData) -> dict[str, Any]:

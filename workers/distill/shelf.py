@@ -8,9 +8,9 @@ import hashlib
 import json
 import os
 import struct
-from collections.abc import Mapping
+from collections.abc import Generator, Mapping, Sequence
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import torch
 from safetensors import SafetensorError
@@ -28,6 +28,26 @@ class Shelf(Protocol):
     def save(self, key: str, tensors: Mapping[str, Tensor]) -> None:
         """Keep the tensors under the key, in place of what was there."""
         ...
+
+
+@runtime_checkable
+class SharedShelf(Shelf, Protocol):
+    """A shelf whose resources others make as well, at the same time."""
+
+    def turns(self, keys: Sequence[str]) -> Generator[tuple[int | None, int]]:
+        """Which of these is to be made here now, until all are made, and how many are; None: others are at the rest.
+
+        Whoever makes one saves it before asking for the next, and closes this where it cannot be made.
+        """
+        ...
+
+
+def turns(shelf: Shelf, keys: Sequence[str]) -> Generator[tuple[int | None, int]]:
+    """Which of the resources under these keys, none of which is there, to make next: see `SharedShelf.turns`."""
+    if isinstance(shelf, SharedShelf):
+        yield from shelf.turns(keys)
+    else:
+        yield from ((i, i) for i in range(len(keys)))
 
 
 class MemoryShelf:

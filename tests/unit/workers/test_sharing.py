@@ -5,23 +5,30 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from hashlib import sha256
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from sqlalchemy import update
 
+import distilled
 from distilled.files import read_header
-from registry import evaluations, jobs, portions, workers
+from registry import artifacts, evaluations, jobs, portions, workers
+from registry.leases import Beat
 from registry.models import Portion, State
+from registry.portions import Wanted
 from tests.unit.laboratory.toys import toy_data, toy_recipe
 from tests.unit.workers.conftest import Workplace
 from workers import child, sharing, sources
 from workers.bench import Bench
 from workers.distill import evaluate as measuring
 from workers.distill import loop
+from workers.distill.errors import NotFinite
 from workers.distill.evaluate import BASELINES, EvaluationConfig, Measurement, Turn, evaluate
-from workers.distill.events import Finished
+from workers.distill.events import Finished, Preparing
+from workers.distill.objectives.experts import Experts
+from workers.helping import PortionReporter
 from workers.stop_signal import StopSignal
 
 REPEATS = 3
@@ -214,3 +221,132 @@ def test_only_for_long_work_is_anybody_called(
 
 def test_a_wake_up_that_comes_late_finds_nothing(workplace: Workplace) -> None:
     child.help_out(workplace.bench, portion_id="port_unknown")
+
+
+# -- experts -----------------------------------------------------------------------------------------------------------
+
+EXPERTS: dict[str, Any] = {"experts": 4}
+
+
+def submit(workplace: Workplace, **fields: Any) -> str:
+    return workplace.submit(**toy_recipe("mtt", steps=2, objective=EXPERTS, **fields))
+
+
+def digest_of(workplace: Workplace, job_id: str) -> str:
+    job = workplace.job(job_id)
+    assert job.state == "succeeded", job.error
+    with workplace.database.read() as session:
+        return artifacts.get(session, job.artifact_id).digest
+
+
+@pytest.fixture(scope="module")
+def undisturbed() -> str:
+    """The digest of the job that one worker does alone."""
+    *_, last = loop.run(toy_recipe("mtt", steps=2, objective=EXPERTS), toy_data(), code_version=distilled.__version__)
+    assert isinstance(last, Finished)
+    return sha256(last.content).hexdigest()
+
+
+@pytest.fixture
+def trained(monkeypatch: pytest.MonkeyPatch) -> Callable[[Callable[[], None]], list[int]]:
+    """Let something happen, once, while the first expert is trained; all experts that were trained."""
+
+    def watch(meanwhile: Callable[[], None]) -> list[int]:
+        made: list[int] = []
+        train, hooks = Experts._trained, [meanwhile]
+
+        def hooked(self: Experts, i: int, *given: Any, **options: Any) -> Any:
+            made.append(i)
+            if hooks:
+                hooks.pop()()
+            return (yield from train(self, i, *given, **options))
+
+        monkeypatch.setattr(Experts, "_trained", hooked)
+        return made
+
+    return watch
+
+
+def test_experts_are_made_by_whoever_is_idle_and_the_artifact_is_the_same(
+    workplace: Workplace, other: Bench, undisturbed: str, trained: Any
+) -> None:
+    job_id = submit(workplace)
+    made = trained(lambda: child.help_out(other, portion_id=""))
+    child.distil(workplace.bench, job_id=job_id)
+    assert digest_of(workplace, job_id) == undisturbed
+    assert sorted(made) == [0, 1, 2, 3]
+    told = [data["done"] for data in workplace.told(job_id, "preparing")]
+    assert (told[0], told[-1]) == (0, 4)
+    assert told == sorted(told)
+    assert len(workplace.store.list_named("resources")) == 4
+
+
+def test_two_jobs_that_need_the_same_experts_share_them(
+    workplace: Workplace, other: Bench, undisturbed: str, trained: Any
+) -> None:
+    first, second = submit(workplace), submit(workplace, seed=9)
+    thread = threading.Thread(target=child.distil, args=[other], kwargs={"job_id": second})
+    made = trained(thread.start)
+    child.distil(workplace.bench, job_id=first)
+    thread.join()
+    assert {digest_of(workplace, first), digest_of(workplace, second)} > {undisturbed}
+    assert sorted(made) == [0, 1, 2, 3]
+
+
+@pytest.mark.parametrize("needed", [False, True])
+def test_a_cancelled_job_frees_its_helpers_unless_another_needs_them(
+    workplace: Workplace, other: Bench, trained: Any, needed: bool
+) -> None:
+    job_id = submit(workplace)
+    second = submit(workplace, seed=9)
+    helped: list[State | None] = []
+
+    def help_and_cancel() -> None:
+        with workplace.database.write() as session:
+            claim = portions.claim_next(session, device_kind="cpu", **other.holder)
+            assert claim is not None
+            if needed:
+                rows = [Wanted(key=claim.key, what=claim.what)]
+                portions.ensure(session, second, rows, device_kind="cpu")
+        workplace.cancel(job_id)
+        reporter = PortionReporter(claim, bench=other)
+        helped.append(State.RUNNING if reporter.peek() is Beat.CONTINUE else None)
+        time.sleep(0.2)  # the owner's pulse
+
+    trained(help_and_cancel)
+    child.distil(workplace.bench, job_id=job_id)
+    assert workplace.job(job_id).state == "cancelled"
+    assert helped == [State.RUNNING if needed else None]
+
+
+def test_an_expert_that_was_said_to_be_made_and_is_not_there_is_made_here(
+    workplace: Workplace, other: Bench, undisturbed: str, trained: Any
+) -> None:
+    job_id = submit(workplace)
+
+    def lie() -> None:
+        with workplace.database.write() as session:
+            claim = portions.claim_next(session, device_kind="cpu", **other.holder)
+            assert claim is not None
+            portions.finish(session, claim.portion_id, attempt=claim.attempt, result=None)
+
+    made = trained(lie)
+    child.distil(workplace.bench, job_id=job_id)
+    assert digest_of(workplace, job_id) == undisturbed
+    assert sorted(made) == [0, 1, 2, 3]
+
+
+def test_experts_that_cannot_be_made_fail_the_job_with_their_own_reason(
+    workplace: Workplace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(self: Experts, i: int, *_: Any, **__: Any) -> Any:
+        yield Preparing(what="training experts", done=0, total=4)
+        raise NotFinite("lower `objective.expert_learning_rate`")
+
+    monkeypatch.setattr(Experts, "_trained", fail)
+    job_id = submit(workplace)
+    child.distil(workplace.bench, job_id=job_id)
+    assert workplace.job(job_id).error["code"] == "not_finite"
+    with workplace.database.write() as session:
+        portions.sweep(session, max_attempts=3, rewake_seconds=30)
+        assert session.query(Portion).count() == 0

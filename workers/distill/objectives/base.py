@@ -81,6 +81,10 @@ class Objective:
         """
         yield from ()
 
+    def make(self, key: str, real: RealBatches, *, shelf: Shelf) -> Iterator[Preparing]:
+        """Make and shelve one of the resources that `prepare` shares with other runs (`shelf.turns`)."""
+        raise NotImplementedError
+
     def loss(self, draw: Draw, real: RealBatches, *, rng: Rng) -> Tensor:
         """The scalar to minimise at this step; `rng` is this step's own."""
         raise NotImplementedError

@@ -5,7 +5,8 @@ any seed share the same ones.
 """
 # Shapes: N images, C channels, H height, W width, K classes.
 
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterator, Mapping
+from contextlib import closing
 from dataclasses import asdict, dataclass
 
 import torch
@@ -19,12 +20,13 @@ from workers.distill.errors import NotFinite
 from workers.distill.events import Preparing
 from workers.distill.networks.base import SideBySide
 from workers.distill.rng import Rng
-from workers.distill.shelf import Shelf
+from workers.distill.shelf import Shelf, turns
 from workers.distill.snapshots import below
 
 #: Counts up when experts come out otherwise than before, so that none made under other rules is taken for ours.
 RULES = 1
 TRAINING = "training experts"
+LOADING = "loading experts"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,17 +53,43 @@ class Experts:
     def prepare(self, real: RealBatches, *, shelf: Shelf) -> Iterator[Preparing]:
         """Take the experts from the shelf; train those that are not there, and put each there as soon as it is ready.
 
-        Raises NotFinite where the training of one leaves the finite numbers.
+        Others may train some of them meanwhile. Raises NotFinite where the training of one leaves the finite numbers.
         """
+        keys = [self.key(i, real) for i in range(self.count)]
+        held: dict[int, dict[str, Tensor]] = {}
         for i in range(self.count):
-            key = self.key(i, real)
-            path, what = shelf.load(key), "loading experts"
-            if path is None:
-                what = TRAINING
-                path = yield from self._trained(i, real)
-                shelf.save(key, path)
-            yield Preparing(what=what, done=i + 1, total=self.count)
-            self._paths.append({name: value for name, value in path.items() if _epoch(name) <= self.last_epoch})
+            if self._took(i, shelf.load(keys[i]), held):
+                yield Preparing(what=LOADING, done=len(held), total=self.count)
+        missing, loaded = [i for i in range(self.count) if i not in held], len(held)
+        with closing(turns(shelf, [keys[i] for i in missing])) as mine:
+            for place, made in mine:
+                yield Preparing(what=TRAINING, done=loaded + made, total=self.count)
+                if place is not None:
+                    i = missing[place]
+                    path = yield from self._trained(i, real, done=loaded + made)
+                    shelf.save(keys[i], path)
+                    self._took(i, path, held)
+        for i in missing:
+            # Made elsewhere, or said to be: what has not come to lie there is made here.
+            if i not in held and not self._took(i, shelf.load(keys[i]), held):
+                path = yield from self._trained(i, real, done=len(held))
+                shelf.save(keys[i], path)
+                self._took(i, path, held)
+        if missing:
+            yield Preparing(what=TRAINING, done=self.count, total=self.count)
+        self._paths = [held[i] for i in range(self.count)]
+
+    def make(self, key: str, real: RealBatches, *, shelf: Shelf) -> Iterator[Preparing]:
+        """Train the one expert that belongs under this key, for a run elsewhere. Raises NotFinite, ValueError."""
+        i = [self.key(i, real) for i in range(self.count)].index(key)
+        shelf.save(key, (yield from self._trained(i, real, done=0)))
+
+    def _took(self, i: int, path: Mapping[str, Tensor] | None, held: dict[int, dict[str, Tensor]]) -> bool:
+        """Keep of an expert what is matched. False: it is not there."""
+        if path is None:
+            return False
+        held[i] = {name: value for name, value in path.items() if _epoch(name) <= self.last_epoch}
+        return True
 
     def weights(self, i: int, epoch: int) -> dict[str, Tensor]:
         """Expert i's weights after so many epochs, on the device, by their names in `network`.
@@ -93,7 +121,7 @@ class Experts:
         }
         return digest_json(origin)
 
-    def _trained(self, i: int, real: RealBatches) -> Generator[Preparing, None, dict[str, Tensor]]:
+    def _trained(self, i: int, real: RealBatches, *, done: int) -> Generator[Preparing, None, dict[str, Tensor]]:
         """Train expert i; returns its weights by "epoch/name"."""
         training, rng = self.training, Rng(self.training.seed).child("expert", i)
         net = self.network(rng=rng.child("network"))
@@ -109,7 +137,7 @@ class Experts:
                 rng=rng,
                 number=epoch,
             ):
-                yield Preparing(what=TRAINING, done=i, total=self.count)
+                yield Preparing(what=TRAINING, done=done, total=self.count)
             weights = _named(net, epoch + 1)
             path |= weights
             if not all(value.isfinite().all() for value in weights.values()):

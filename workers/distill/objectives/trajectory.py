@@ -74,6 +74,18 @@ class TrajectoryMatching(Objective):
 
     def prepare(self, real: RealBatches, *, parametrization: Parametrization, shelf: Shelf) -> Iterator[Preparing]:
         config: TrajectoryMatching.Config = self.config
+        self.experts = self._experts()
+        yield from self.experts.prepare(real, shelf=shelf)
+        # The logarithm, so that no step of its optimiser can make the step size negative. In double precision on the
+        # CPU: it is one number, and the steps of its training are read from it.
+        self.log_step_size = torch.tensor(log(config.inner_learning_rate), dtype=torch.float64)
+        self.step_size_optimiser = torch.optim.Adam([self.log_step_size], lr=config.step_size_rate)
+
+    def make(self, key: str, real: RealBatches, *, shelf: Shelf) -> Iterator[Preparing]:
+        yield from self._experts().make(key, real, shelf=shelf)
+
+    def _experts(self) -> Experts:
+        config: TrajectoryMatching.Config = self.config
         training = Training(
             network=config.network,
             epochs=config.expert_epochs,
@@ -84,14 +96,7 @@ class TrajectoryMatching(Objective):
             seed=config.expert_seed,
         )
         last_epoch = config.max_start_epoch + config.match_epochs
-        self.experts = Experts(
-            training, count=config.experts, last_epoch=last_epoch, space=self.space, device=self.device
-        )
-        yield from self.experts.prepare(real, shelf=shelf)
-        # The logarithm, so that no step of its optimiser can make the step size negative. In double precision on the
-        # CPU: it is one number, and the steps of its training are read from it.
-        self.log_step_size = torch.tensor(log(config.inner_learning_rate), dtype=torch.float64)
-        self.step_size_optimiser = torch.optim.Adam([self.log_step_size], lr=config.step_size_rate)
+        return Experts(training, count=config.experts, last_epoch=last_epoch, space=self.space, device=self.device)
 
     def loss(self, draw: Draw, real: RealBatches, *, rng: Rng) -> Tensor:
         config: TrajectoryMatching.Config = self.config
