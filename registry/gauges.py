@@ -27,7 +27,7 @@ from registry.totals import Counted
 from registry.workers import HELD, LIVE_SECONDS
 
 #: What waits for a worker in each queue.
-WAITING: dict[str, tuple[type[Job] | type[Evaluation] | type[Validation] | type[Portion], ColumnElement[bool]]] = (
+WAITING: Mapping[str, tuple[type[Job] | type[Evaluation] | type[Validation] | type[Portion], ColumnElement[bool]]] = (
     {need.value: (Job, Job.need == need) for need in Need}
     | {model.queue: (model, true()) for model in (Evaluation, Validation)}
     # Apart: each has an owner who does it in time, so that they wait is no sign that workers are missing.
