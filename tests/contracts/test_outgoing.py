@@ -13,6 +13,7 @@ KNOWN = {
     "app/webhooks/connecting.py": "the guard: resolves once, looks at what it found, connects to that",
     "app/webhooks/sending.py": "through the guard alone, without proxies or redirects",
     "app/__main__.py": "listens",
+    "workers/checking.py": "`distilled doctor`: asks the service that the operator's DISTILLED_URL names",
     "workers/child.py": "the machine's own name",
     "workers/keeper.py": "the machine's own name",
     "workers/identity.py": "the machine's own name",
@@ -20,7 +21,7 @@ KNOWN = {
 #: Who opens connections to addresses that the operator names in settings.
 OPERATORS = {
     "obstore": {"registry/store.py", "registry/testing.py"},
-    "redis": {"app/middleware/rates.py"},
+    "redis": {"app/middleware/rates.py", "workers/checking.py"},
     "torchvision": set(),  # data sets by their names in a literal table; workers only
 }
 
