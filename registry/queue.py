@@ -150,4 +150,6 @@ def _transport_options(settings: Settings) -> dict[str, Any]:
         }
     if settings.broker_url.startswith(("redis:", "rediss:")):
         return {"socket_connect_timeout": 2.0, "socket_keepalive": True}
+    if settings.broker_url.startswith(("amqp:", "amqps:", "pyamqp:")):
+        return {"confirm_publish": True}  # without it, what is sent to a broker that has just died is lost unnoticed
     return {}

@@ -4,13 +4,16 @@ import time
 from pathlib import Path
 from typing import Any
 
+import pytest
+
+from registry import errors
 from registry.models import Need
 from registry.queue import Queue, make_app
 from registry.settings import Settings
 from tests.services import rabbitmq_server
 
 
-def test_wake_ups_arrive_and_evaluations_do_not_wait_behind_all_jobs(tmp_path: Path) -> None:
+def test_wake_ups_take_turns_and_outlive_the_broker(tmp_path: Path) -> None:
     with rabbitmq_server() as server:
         settings = Settings(home=tmp_path, broker_url=server.url)
         queue = Queue.open(settings)
@@ -18,6 +21,17 @@ def test_wake_ups_arrive_and_evaluations_do_not_wait_behind_all_jobs(tmp_path: P
             queue.wake_job(f"job_{i}", Need.CPU)
         queue.wake_evaluation("eval_1")
         assert received(settings, ["cpu", "evaluate"], most=2) == {"job_0", "eval_1"}  # not behind all jobs
+        queue.wake_job("job_gpu", Need.GPU)
+        server.stop()
+        with pytest.raises(errors.QueueDown):
+            queue.wake_job("job_lost", Need.CPU)
+        server.start()
+        queue.ping(timeout_seconds=10)
+        assert received(settings, ["gpu"], most=1) == {"job_gpu"}  # it was on its disk
+        # What was taken just before may come again: a claim that finds nothing.
+        assert received(settings, ["cpu"], most=2) < {"job_0", "job_1", "job_2"}
+        queue.wake_job("job_lost", Need.CPU)  # as the next sweep does
+        assert received(settings, ["cpu"], most=1) < {"job_2", "job_lost"}
         queue.close()
 
 
