@@ -22,9 +22,6 @@ class AppSettings(Settings):
     key_cache_seconds: float = Field(
         5.0, ge=0, le=300, description="a key that was revoked through another replica may open this one for so long"
     )
-    cpu_hours: float = Field(
-        24.0, gt=0, description="a job for any device that a CPU would take longer for waits for a GPU"
-    )
     audit_days: float = Field(90.0, gt=0, le=36500, description="how long the audit log keeps a line")
     event_poll_seconds: float = Field(0.5, gt=0, description="how often an event stream looks for news")
     export_cache_bytes: int = Field(1024**3, ge=0, description="finished sets that are kept for the next download")

@@ -57,22 +57,19 @@ class Estimator:
     session: Session
     facts_of: Callable[[str], Facts]
     level_seconds: float
-    cpu_seconds: float
     _finished: dict[str, list[Past]] = field(default_factory=dict[str, list[Past]])
 
     def __post_init__(self) -> None:
         self._live = workers.list_workers(self.session)
 
-    def need(self, recipe: Recipe, *, digest: str, ipc: int, facts: Facts) -> Need:
-        """The kind of device that a planned recipe runs on: what it asks for. With `auto` that is a GPU where a worker
-        with one is alive, and where a CPU would take longer than `cpu_seconds`; else a CPU.
+    def need(self, recipe: Recipe) -> Need:
+        """The kind of device that a recipe runs on: what it asks for; with `auto` a GPU where one is alive, else a CPU.
+
+        However long a CPU will take: who has only that would else wait for ever, and `dry_run` tells the time before.
         """
         if recipe["device"] != "auto":
             return Need(recipe["device"])
-        if self._takers(Need.GPU):
-            return Need.GPU
-        slow = self.typical(recipe, digest=digest, ipc=ipc, facts=facts, need=Need.CPU).p50 > self.cpu_seconds
-        return Need.GPU if slow else Need.CPU
+        return Need.GPU if self._takers(Need.GPU) else Need.CPU
 
     def estimate(
         self, recipe: Recipe, *, digest: str, ipc: int, stored_bytes: int, facts: Facts, need: Need

@@ -98,10 +98,9 @@ def estimate(session: Session, catalog: Catalog, planned: Plan, *, settings: App
         session=session,
         facts_of=lambda name: _facts_or_guess(session, catalog, name),
         level_seconds=settings.priority_seconds,
-        cpu_seconds=settings.cpu_hours * 3600,
     )
     known: dict[str, Any] = {"digest": planned.digest, "ipc": planned.ipc, "facts": planned.facts}
-    need = estimator.need(planned.recipe, **known)
+    need = estimator.need(planned.recipe)
     return estimator.estimate(planned.recipe, **known, stored_bytes=planned.stored_bytes, need=need)
 
 
