@@ -45,7 +45,7 @@ def attempt(home: Path, job_id: str, is_killed: bool) -> None:
     """What is run in the fork."""
     told = settings(home)
     child.set_up(told)
-    bench = open_bench(told, worker=WORKER, pid=os.getpid(), device="cpu", device_name="cpu")
+    bench = open_bench(told, worker=WORKER, pid=os.getpid(), device="cpu", device_name="cpu", memory_bytes=None)
     if is_killed:
         bench = replace(bench, store=Deadly.open(told.store_url))
     child.distil(bench, job_id=job_id)
