@@ -133,7 +133,9 @@ def _check_workers(service: Services) -> str | None:
         if not live:
             raise errors.RegistryError("no live worker; start one with `distilled worker`, or look at its log")
         taken = {queue for worker in live for queue in worker.queues}
-        waiting = [queue for (queue,), count in gauges.waiting(session).items() if count and queue not in taken]
+        found = gauges.waiting(session)
+        # Portions are told apart and come with the evaluations; each has an owner who does it in time.
+        waiting = [queue for queue in workers.EVERY_QUEUE if found[queue,] and queue not in taken]
     if not waiting:
         return None
     # The API is ready all the same: whoever scales workers by what waits has to be let in to see it.
