@@ -69,6 +69,7 @@ def test_every_change_leaves_a_line_by_whom_it_was_made(
     ask("POST /v1/artifacts/{artifact}/restore", published.id, path=f"{artifact}/restore")
     ask("POST /v1/admin/sweep", "resources", path="/v1/admin/sweep?dry_run=false&resources=true")
     key = ask("POST /v1/keys", status=201, json={"name": "ci", "scopes": ["read"]}).json()["id"]
+    ask("PATCH /v1/keys/{key_id}/quotas", key, path=f"/v1/keys/{key}/quotas", json={"jobs": 1})
     ask("POST /v1/keys/{key_id}/rotate", key, status=201, path=f"/v1/keys/{key}/rotate")
     ask("DELETE /v1/keys/{key_id}", status=204, path=f"/v1/keys/{key}")
 
