@@ -11,6 +11,7 @@
     + IdempotencyInFlight
   - IdempotencyMismatch
   - TooManyUploads
+  - QuotaExceeded
   - InvalidName
   - InvalidQuery
     + InvalidCursor

@@ -15,7 +15,7 @@ import torch
 torch.set_num_threads(1)
 
 #: Folders whose files share services that take long to start, from the root of the checkout.
-TOGETHER = ("tests/acceptance/", "tests/integration/registry/", "tests/faults/test_campaign")
+TOGETHER = ("tests/acceptance/", "tests/integration/registry/")
 #: The longest go first, so that no process is left alone with them at the end.
 FIRST = ("tests/acceptance/", "tests/integration/", "tests/faults/")
 

@@ -65,7 +65,7 @@ def test_a_base_that_is_gone_fails_the_job_with_the_fix(workplace: Workplace, mo
     base_id = publish(workplace, b"the base", HEADER)
     delete(workplace, base_id)
     with pytest.raises(BaseUnavailable):
-        sources.base(base_id, database=workplace.database, store=workplace.store)
+        sources.base(base_id, bench=workplace.bench)
     job_id = workplace.submit(base_artifact=base_id)
     child.distil(workplace.bench, job_id=job_id)
     error = workplace.job(job_id).error
