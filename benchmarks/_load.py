@@ -8,7 +8,7 @@ import sys
 import threading
 import time
 from collections.abc import Generator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -84,6 +84,10 @@ class Line:
             return b""
         return content
 
+    def close(self) -> None:
+        """Hang up."""
+        self._connection.close()
+
 
 # -- under load --------------------------------------------------------------------------------------------------------
 
@@ -107,13 +111,13 @@ def bear(target: Target, *, listeners: int, downloads: int, seconds: float, aske
 
 
 def _question(target: Target, figures: Figures, over: float, every: float) -> None:
-    line = Line(target.url, figures.errors)
-    line.ask("GET", "/healthz")  # connected, before time is taken
-    while (began := time.monotonic()) < over:
-        line.ask("GET", f"/v1/jobs/{target.job}")
-        took = time.monotonic() - began
-        figures.seconds.append(took)
-        time.sleep(max(0.0, every - took))
+    with closing(Line(target.url, figures.errors)) as line:
+        line.ask("GET", "/healthz")  # connected, before time is taken
+        while (began := time.monotonic()) < over:
+            line.ask("GET", f"/v1/jobs/{target.job}")
+            took = time.monotonic() - began
+            figures.seconds.append(took)
+            time.sleep(max(0.0, every - took))
 
 
 @contextmanager
@@ -148,9 +152,9 @@ def replay(target: Target, figures: Figures, *, requests: int, lines: int = 4) -
 
 def _send(target: Target, figures: Figures, numbers: range, *, lines: int) -> None:
     def some(first: int) -> None:
-        line = Line(target.url, figures.errors)
-        for number in numbers[first::lines]:
-            line.ask(*_request(target, number))
+        with closing(Line(target.url, figures.errors)) as line:
+            for number in numbers[first::lines]:
+                line.ask(*_request(target, number))
 
     threads = [threading.Thread(target=some, args=(first,)) for first in range(lines)]
     for thread in threads:
