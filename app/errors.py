@@ -6,6 +6,7 @@
   - ScopeMissing            a key that does not open this
   - Misdirected
   - ForeignOrigin
+  - TokenMissing
   - BodyTooLarge
   - TooSlow
   - RateLimited
@@ -87,6 +88,10 @@ class Misdirected(AppError):
 
 class ForeignOrigin(AppError):
     """A page of another origin may not change anything here; send the request without its Origin header."""
+
+
+class TokenMissing(AppError):
+    """A change that a browser asks for with its cookie also needs our pages' token: reload the page, then try again."""
 
 
 class BodyTooLarge(AppError):
@@ -195,6 +200,7 @@ KINDS: dict[type[Exception], Kind] = {
     ScopeMissing: Kind(slug="scope-missing", title="The key does not open this", status=403),
     Misdirected: Kind(slug="misdirected", title="The service is not called so", status=421),
     ForeignOrigin: Kind(slug="foreign-origin", title="A page of another origin asked", status=403),
+    TokenMissing: Kind(slug="token-missing", title="The page has no token", status=403),
     PreconditionFailed: Kind(slug="precondition-failed", title="It has changed since it was read", status=412),
     BodyTooLarge: Kind(slug="body-too-large", title="The body is too large", status=413),
     TooSlow: Kind(slug="too-slow", title="The request took too long to arrive", status=408),

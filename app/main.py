@@ -18,7 +18,7 @@ from app.datasets import resumable
 from app.datasets import routes as datasets
 from app.datasets.uploads import remove_stale
 from app.deps import known_query
-from app.gallery import documentation
+from app.gallery import assets, documentation, login
 from app.gallery import routes as gallery
 from app.hub import routes as hub
 from app.hub.door import HubDoor
@@ -73,6 +73,8 @@ ROUTERS = (
     health.router,
     metrics.router,
     gallery.router,
+    login.router,
+    assets.router,
     documentation.router,
 )
 

@@ -7,12 +7,14 @@ alone, and takes nothing that changes state from a page of another origin.
 
 import hmac
 from base64 import b64decode
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
 from starlette.datastructures import Headers
+from starlette.responses import RedirectResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from app.errors import AppError, ForeignOrigin, Misdirected, Unauthorised, answer
+from app.errors import AppError, ForeignOrigin, Misdirected, TokenMissing, Unauthorised, answer
+from app.keys import cookie
 from app.keys.caller import LOCAL, NOBODY, ROOT, Caller
 from app.keys.ring import Ring
 from registry.errors import RegistryError
@@ -21,6 +23,10 @@ LOOPBACK = frozenset({"localhost", "127.0.0.1", "[::1]"})
 #: Probes carry no key, and tell nothing but whether the service works.
 OPEN = frozenset({"/healthz", "/readyz", "/v2/health/live", "/v2/health/ready"})
 SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
+#: Where a browser brings a key, and forgets it again. Whoever has none yet sees the pages' styles, too.
+LOGIN, LOGOUT, STATIC = "/login", "/logout", "/static/"
+#: For programs, which are told what is wrong rather than sent elsewhere.
+PROGRAMS = ("/v1/", "/v2/", "/hf/", "/metrics", "/openapi.json", "/problems/")
 
 
 def is_loopback(host: str) -> bool:
@@ -52,12 +58,13 @@ class Guard:
         try:
             scope.setdefault("state", {})["caller"] = await self._let_in(scope)
         except (AppError, RegistryError) as refused:
-            await answer(refused)(scope, receive, send)
+            ask = isinstance(refused, Unauthorised) and is_page(scope)
+            await (_to_login(scope) if ask else answer(refused))(scope, receive, send)
             return
         await self.app(scope, receive, send)
 
     async def _let_in(self, scope: Scope) -> Caller:
-        """The caller. Raises Misdirected, ForeignOrigin, Unauthorised, RegistryUnavailable."""
+        """The caller. Raises Misdirected, ForeignOrigin, TokenMissing, Unauthorised, RegistryUnavailable."""
         headers = Headers(scope=scope)
         ring: Ring = scope["app"].state.services.ring
         is_open = scope["path"] in OPEN
@@ -72,15 +79,42 @@ class Guard:
             return NOBODY
         if keyless:
             return LOCAL
-        secret = secret_of(headers)
-        if secret is None:
-            raise Unauthorised
-        if self.api_key is not None and hmac.compare_digest(secret, self.api_key.encode()):
-            return ROOT
-        holder = await ring.holder(secret.decode()) if secret.isascii() else None
+        shown = secret_of(headers)
+        kept = None if shown is not None else cookie.read(headers.get("cookie", ""))
+        holder = await known_by(shown or kept, api_key=self.api_key, ring=ring)
+        entering = scope["path"] in (LOGIN, LOGOUT) or scope["path"].startswith(STATIC)
+        if holder is None and (shown or kept):
+            scope["state"]["wrong_key"] = True
+        if entering:
+            return holder or NOBODY
         if holder is None:
             raise Unauthorised
+        if kept is not None:
+            if scope["method"] not in SAFE and not cookie.is_token(headers.get(cookie.HEADER, ""), kept):
+                raise TokenMissing
+            scope["state"]["csrf"] = cookie.token(kept)
         return holder
+
+
+async def known_by(secret: bytes | None, *, api_key: str | None, ring: Ring) -> Caller | None:
+    """Whom a secret names; None: nobody. Raises RegistryUnavailable."""
+    if secret is None:
+        return None
+    if api_key is not None and hmac.compare_digest(secret, api_key.encode()):
+        return ROOT
+    return await ring.holder(secret.decode()) if secret.isascii() else None
+
+
+def is_page(scope: Scope) -> bool:
+    """Whether a person looks for a page, rather than a program for an answer."""
+    wants = "text/html" in Headers(scope=scope).get("accept", "")
+    return wants and scope["method"] in ("GET", "HEAD") and not scope["path"].startswith(PROGRAMS)
+
+
+def _to_login(scope: Scope) -> RedirectResponse:
+    query = scope.get("query_string", b"").decode("latin-1")
+    wanted = scope["path"] + (f"?{query}" if query else "")
+    return RedirectResponse(f"{LOGIN}?next={quote(wanted, safe='')}", status_code=303)
 
 
 def is_foreign(headers: Headers, host: str) -> bool:

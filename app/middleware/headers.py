@@ -22,11 +22,13 @@ ALWAYS = {
 TRANSPORT = "max-age=63072000"
 
 
-def page_policy(*, script: str = "", style: str, connect: str = "") -> str:
-    """The policy of a page: pictures of this service, and these sources of scripts, styles and requests."""
-    allowed = {"script-src": script, "style-src": style, "connect-src": connect, "img-src": "'self' data:"}
+def page_policy(
+    *, script: str = "", style: str, connect: str = "", image: str = "'self' data:", form: str = "'none'"
+) -> str:
+    """The policy of a page: these sources of scripts, styles, requests and pictures, and where its forms may go."""
+    allowed = {"script-src": script, "style-src": style, "connect-src": connect, "img-src": image}
     said = "; ".join(f"{name} {sources}" for name, sources in allowed.items() if sources)
-    return f"default-src 'none'; {said}; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+    return f"default-src 'none'; {said}; base-uri 'none'; form-action {form}; frame-ancestors 'none'"
 
 
 class SecurityHeaders:

@@ -17,11 +17,12 @@ from limits.aio import strategies as shared_strategies
 from limits.storage import MemoryStorage
 from limits.strategies import MovingWindowRateLimiter
 from redis.asyncio import ConnectionPool
-from starlette.datastructures import MutableHeaders
+from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app.errors import RateLimited, answer
-from app.middleware.guard import OPEN, SAFE
+from app.keys import cookie
+from app.middleware.guard import LOGIN, OPEN, SAFE
 
 log = structlog.get_logger(__name__)
 
@@ -205,8 +206,7 @@ class WrongKeys:
         self.app, self.budgets = app, budgets
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        shows_a_key = scope["type"] == "http" and any(name == b"authorization" for name, _ in scope["headers"])
-        if not shows_a_key or scope["path"] in EXEMPT:
+        if not _shows_a_key(scope) or scope["path"] in EXEMPT:
             await self.app(scope, receive, send)
             return
         who = address(scope)
@@ -222,8 +222,17 @@ class WrongKeys:
             await send(message)
 
         await self.app(scope, receive, send_watched)
-        if wrong:
+        # A browser is sent to the form rather than told 401.
+        if wrong or scope.get("state", {}).get("wrong_key"):
             await self.budgets.spend("wrong_keys", who)
+
+
+def _shows_a_key(scope: Scope) -> bool:
+    if scope["type"] != "http":
+        return False
+    headers = Headers(scope=scope)
+    typed = scope["path"] == LOGIN and scope["method"] not in SAFE
+    return typed or "authorization" in headers or cookie.NAME in headers.get("cookie", "")
 
 
 def address(scope: Scope) -> str:
