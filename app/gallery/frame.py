@@ -44,6 +44,7 @@ def page(request: Request, template: str, /, *, status: int = 200, **told: Any) 
             path=request.url.path,
             query=request.url.query,
             version=__version__,
+        static=address,
             **told,
         )
     )
@@ -86,7 +87,6 @@ def _environment() -> Environment:
         lstrip_blocks=True,
         auto_reload=False,
     )
-    made.globals["static"] = address
     made.filters |= {"size": size, "percent": percent, "when": when}
     return made
 
