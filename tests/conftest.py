@@ -15,14 +15,15 @@ import torch
 torch.set_num_threads(1)
 
 #: Folders whose files share services that take long to start, from the root of the checkout.
-TOGETHER = ("tests/acceptance/", "tests/integration/registry/")
+TOGETHER = ("tests/acceptance/", "tests/browser/", "tests/integration/registry/")
 #: The longest go first, so that no process is left alone with them at the end.
-FIRST = ("tests/acceptance/", "tests/integration/", "tests/faults/")
+FIRST = ("tests/acceptance/", "tests/integration/", "tests/browser/", "tests/faults/")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     """`--long` is for `make faults`."""
     parser.addoption("--long", action="store_true", help="in tests/faults, all of what is otherwise done in part")
+    parser.addoption("--pictures", action="store_true", help="in tests/browser, screenshots are kept in docs/images")
 
 
 @pytest.hookimpl(optionalhook=True)
