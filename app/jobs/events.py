@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator
 from typing import Annotated
 
 import anyio
-from fastapi import Depends, Header
+from fastapi import Depends, Header, Query
 from fastapi.sse import ServerSentEvent
 
 from app.deps import JobId, Service
@@ -17,6 +17,9 @@ FRESH = 0.5
 LastEventId = Annotated[
     int,
     Header(ge=0, le=2**31 - 1, description="number of the last event that arrived; the stream goes on after it"),
+]
+After = Annotated[
+    int, Query(ge=0, le=2**31 - 1, description="the same, for those who can set no header before the first cut")
 ]
 
 

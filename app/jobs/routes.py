@@ -95,13 +95,16 @@ def get_job(job_id: JobId, session: Reading) -> JobRead:
 
 @router.get("/{job_id}/events", dependencies=[READ], response_class=EventSourceResponse, responses=responses(404, 422))
 async def stream_events(
-    job_id: events.ExistingJob, service: Service, last_event_id: events.LastEventId = 0
+    job_id: events.ExistingJob,
+    service: Service,
+    last_event_id: events.LastEventId = 0,
+    after: events.After = 0,
 ) -> AsyncIterator[ServerSentEvent]:
     """The job's story as Server-Sent Events, until it ends: `state`, `preparing`, `progress`, `metrics`, `log`.
 
     Events are numbered and kept. After a cut, ask again with `Last-Event-ID` and none is missed.
     """
-    async for event in events.follow(service, job_id, after=last_event_id):
+    async for event in events.follow(service, job_id, after=max(after, last_event_id)):
         yield event
 
 

@@ -58,6 +58,16 @@ def test_the_story_goes_on_after_the_last_event_that_arrived(client: TestClient,
     assert parse(response.text) == []
 
 
+def test_a_browser_that_can_set_no_header_says_where_to_go_on_in_the_address(
+    client: TestClient, published: Published
+) -> None:
+    path = f"/v1/jobs/{published.job_id}/events?after=1"
+    assert [event["id"] for event in parse(client.get(path).text)] == ["2", "3"]
+    # After a cut the browser sends both: the later one counts.
+    later = client.get(path, headers={"Last-Event-ID": "2"})
+    assert [event["id"] for event in parse(later.text)] == ["3"]
+
+
 def test_a_stream_follows_a_running_job_to_its_end(client: TestClient, services: Services, running: str) -> None:
     record(services, running, kind=EventKind.PROGRESS, step=1, loss=0.5)
 
