@@ -16,6 +16,7 @@
   - TooManyStreams
   - HubNotFound             what a Hugging Face client asks for: RepoNotFound, RevisionNotFound, EntryNotFound
   - PreconditionFailed
+  - DataNotHere             real images that the front end cannot read
   - UnsupportedMediaType
   - UnsupportedTusVersion
   - InsecureBinding         at start only
@@ -122,6 +123,10 @@ class PreconditionFailed(AppError):
     """What the request was meant for has changed since it was read; read it again, then decide."""
 
 
+class DataNotHere(AppError):
+    """The images of this data set are not where the front end can read them; a worker may have them all the same."""
+
+
 class HubNotFound(AppError):
     """Nothing is here under this name: told as clients of the Hugging Face Hub know it, by the class's own name.
 
@@ -202,6 +207,7 @@ KINDS: dict[type[Exception], Kind] = {
     ForeignOrigin: Kind(slug="foreign-origin", title="A page of another origin asked", status=403),
     TokenMissing: Kind(slug="token-missing", title="The page has no token", status=403),
     PreconditionFailed: Kind(slug="precondition-failed", title="It has changed since it was read", status=412),
+    DataNotHere: Kind(slug="data-not-here", title="The real images are not here", status=409),
     BodyTooLarge: Kind(slug="body-too-large", title="The body is too large", status=413),
     TooSlow: Kind(slug="too-slow", title="The request took too long to arrive", status=408),
     RateLimited: Kind(slug="rate-limited", title="Too many requests", status=429),

@@ -25,6 +25,7 @@ class AppSettings(Settings):
     audit_days: float = Field(90.0, gt=0, le=36500, description="how long the audit log keeps a line")
     event_poll_seconds: float = Field(0.5, gt=0, description="how often an event stream looks for news")
     export_cache_bytes: int = Field(1024**3, ge=0, description="finished sets that are kept for the next download")
+    data_cache_bytes: int = Field(2 * 1024**3, ge=0, description="data sets of the store that are kept to show images")
     max_streams: int = Field(16, ge=1, description="endless streams that are sent at a time")
     grace_hours: float = Field(
         168.0, ge=0, description="what was deleted can be restored for so long; then its room is freed"

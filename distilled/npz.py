@@ -11,7 +11,7 @@ from array import array
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from math import sqrt
+from math import prod, sqrt
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +24,16 @@ from distilled.kinds import Kind
 from distilled.npy import CHUNK_BYTES, Member, NpzFile, NpzLimits, refused
 from distilled.report import Report
 
-__all__ = ["NpzFacts", "NpzLimits", "content_digest", "examine", "inspect", "mean_and_std", "read"]
+__all__ = [
+    "NpzFacts",
+    "NpzLimits",
+    "content_digest",
+    "examine",
+    "inspect",
+    "mean_and_std",
+    "read",
+    "read_rows",
+]
 
 SPLITS = ("train", "test", "val")
 _IMAGES, _LABELS, _CLASSES = r"[|<>=]?u1", r"[|<>=]?[iu][1248]", r"[|<>=]?[US][0-9]{1,3}"
@@ -150,6 +159,32 @@ def read(path: Path, key: str, *, limits: NpzLimits | None = None) -> "np.ndarra
     if key.endswith("_labels"):
         return _flat(array).astype(np.int64)
     return array[..., None] if key.endswith("_images") and array.ndim == 3 else array
+
+
+def declared(path: Path) -> tuple[tuple[int, int, int], tuple[str, ...]]:
+    """What the file's headers say: the (C, H, W) of its images, and its splits. Raises UploadError."""
+    limits = NpzLimits()
+    with NpzFile(path, known=KEYS, limits=limits) as file:
+        return _shape(file.members, limits), tuple(split for split in SPLITS if f"{split}_images" in file.members)
+
+
+def read_rows(path: Path, key: str, places: Sequence[int]) -> "np.ndarray[Any, Any]":
+    """Some of the file's images, uint8 [len(places), H, W, C], in one pass and in little memory beside them.
+
+    places: in rising order, each below the number of images. Raises UploadError.
+    """
+    with NpzFile(path, known=KEYS, limits=NpzLimits()) as file:
+        _, *side = file.members[key].shape
+        rows = np.empty((len(places), *side, *([1] if len(side) == 2 else [])), dtype=np.uint8)
+        wanted_N, row_bytes, first, done = np.asarray(places, dtype=np.int64), prod(side), 0, 0
+        for piece in file.chunks(key, multiple_of=row_bytes):
+            if done == len(wanted_N):
+                break
+            images = np.frombuffer(piece, dtype=np.uint8).reshape(-1, *rows.shape[1:])
+            upto = int(np.searchsorted(wanted_N, first + len(images)))
+            rows[done:upto] = images[wanted_N[done:upto] - first]
+            first, done = first + len(images), upto
+    return rows
 
 
 def content_digest(

@@ -83,11 +83,16 @@ def built_in_availability(entry: Facts, *, data_dir: Path, shared: bool) -> tupl
         return Availability.ON_DISK, None  # comes with a library
     if entry["files"] and all((data_dir / file).exists() for file in entry["files"]):
         return Availability.ON_DISK, None
-    if any(_canonical(path.stem) == _canonical(entry["name"]) for path in data_dir.glob("*.npz")):
+    if find_npz(entry["name"], data_dir=data_dir) is not None:
         return Availability.ON_DISK, None
     if entry["torchvision"] is not None:
         return Availability.DOWNLOADABLE, "not on disk yet; a worker downloads it when a job first needs it"
     return Availability.MISSING, "its files are not in the data folder; put them there"
+
+
+def find_npz(name: str, *, data_dir: Path) -> Path | None:
+    """The `.npz` in the data folder whose name is this one but for case, `_` and `-`, as workers find it."""
+    return next((path for path in sorted(data_dir.glob("*.npz")) if _canonical(path.stem) == _canonical(name)), None)
 
 
 def _canonical(name: str) -> str:

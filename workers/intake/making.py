@@ -14,8 +14,8 @@ import numpy as np
 from distilled import duplicates, npz
 from distilled.kinds import Kind
 from distilled.npz import NpzLimits
+from distilled.picking import pick
 from distilled.report import Report
-from workers.distill.picking import pick
 from workers.intake.archives import TarSource, ZipSource
 from workers.intake.entries import Arranged, Source
 from workers.intake.limits import Budget, Limits, refused

@@ -17,14 +17,11 @@ from distilled import npz
 from distilled.budget import held_out
 from distilled.errors import UploadError
 from distilled.parametrizations.base import ImageSpace
+from distilled.picking import DIGITS_SPLIT, VALIDATION_SPLIT, pick
 from workers.distill.data.facts import FACTS, DatasetFacts, canonical
 from workers.distill.data.real import RealData
 from workers.distill.errors import DatasetUnavailable
-from workers.distill.picking import pick
 
-#: Names of the fixed splits. A new name is a new split, and a new digest of everything made from it.
-DIGITS_SPLIT = "distilled/digits/test/1"
-VALIDATION_SPLIT = "distilled/validation/1"
 #: What torchvision raises where files are absent, damaged or out of reach (URLError is an OSError).
 _UNREADABLE = (RuntimeError, OSError, EOFError, ValueError, AssertionError)
 
