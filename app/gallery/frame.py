@@ -44,7 +44,7 @@ def page(request: Request, template: str, /, *, status: int = 200, **told: Any) 
             path=request.url.path,
             query=request.url.query,
             version=__version__,
-        static=address,
+            static=address,
             **told,
         )
     )
@@ -54,7 +54,10 @@ def page(request: Request, template: str, /, *, status: int = 200, **told: Any) 
 
 
 class PageRoute(APIRoute):
-    """A route whose refusals are pages, too: with the words, the status and the headers of the API's problems."""
+    """A route whose refusals are pages, too: with the words, the status and the headers of the API's problems.
+
+    A program, which asks for no HTML, is told the problem itself.
+    """
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         handle = super().get_route_handler()
@@ -63,7 +66,8 @@ class PageRoute(APIRoute):
             try:
                 return await handle(request)
             except Exception as error:
-                return failure(request, answer(error))
+                told = answer(error)
+                return failure(request, told) if "text/html" in request.headers.get("accept", "") else told
 
         return handle_or_tell
 

@@ -1,14 +1,16 @@
 """What every answer tells a browser, on every route, whatever became of the request."""
 
 from fastapi import FastAPI
+from fastapi.routing import iter_route_contexts
 from fastapi.testclient import TestClient
 
+from app.gallery.frame import PageRoute
 from app.middleware.headers import ALWAYS, NOTHING, TRANSPORT
 from tests.unit.app.conftest import Published
 from tests.unit.app.everywhere import Ask, answers, calls
 
-#: The one HTML that is sent: pages of ours, each with a policy of its own.
-PAGES = {"/", "/docs", "/problems/{slug}"}
+#: Made otherwise than the other pages, and a document that stands among them.
+DOCUMENTATION, DOCUMENT = "/docs", "/openapi.json"
 #: What runs or draws when a browser is led to it.
 ACTIVE = ("text/html", "application/xhtml", "image/svg", "text/xml", "application/xml")
 
@@ -31,6 +33,11 @@ def test_every_route_answers_with_them(app: FastAPI, client: TestClient, publish
     write = [call for call in calls(app) if call.method not in ("GET", "HEAD", "OPTIONS")]
     tried = [(call, names) for names in (known, {}) for call in read] + [(call, {}) for call in write]
     asks = [Ask(method=call.method, target=call.target(names), about=(call.plain,)) for call, names in tried]
+    routes = [(route.path, route.original_route) for route in iter_route_contexts(app.routes)]
+    # The one HTML that is sent: pages of ours, each with a policy of its own.
+    pages = {path for path, route in routes if isinstance(route, PageRoute)} | {DOCUMENTATION}
+    pages.remove(DOCUMENT)
+    assert {"/", "/problems/{slug}"} <= pages
     statuses: set[int] = set()
     for asked, answer in answers(app, asks):
         told = answer.headers
@@ -38,7 +45,7 @@ def test_every_route_answers_with_them(app: FastAPI, client: TestClient, publish
             assert told[name.lower()] == value, (asked, name)
         assert "strict-transport-security" not in told, asked
         kind, policy = told.get("content-type", ""), told["content-security-policy"]
-        page = asked.about[0] in PAGES and answer.status == 200
+        page = asked.about[0] in pages and answer.status == 200
         assert (policy != NOTHING) == page, asked
         assert page == kind.startswith(ACTIVE), asked
         assert policy.startswith("default-src 'none'; "), asked

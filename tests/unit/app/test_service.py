@@ -20,7 +20,7 @@ from registry import jobs, workers
 from registry.session import Database
 from registry.testing import FullDiskStore, MemoryQueue
 from tests.unit.app.catalog import CATALOG, RECIPE
-from tests.unit.app.conftest import Published, pointers, problem, publish
+from tests.unit.app.conftest import Published, pointers, problem
 
 
 def test_every_answer_carries_the_callers_id_or_a_new_one(client: TestClient, logs: list[Any]) -> None:
@@ -307,18 +307,6 @@ def test_every_route_refuses_a_parameter_that_it_does_not_know(client: TestClien
                 assert verb == "head" or "/query/surprise" in pointers(response), (verb, path)
             tried += 1
     assert tried > 25
-
-
-def test_the_front_page_lists_what_there_is_and_runs_nothing(client: TestClient, services: Services) -> None:
-    assert "no artifacts yet" in client.get("/").text
-    made = publish(services, classes=("<script>alert(1)</script>", "b"))
-    response = client.get("/")
-    assert made.id in response.text
-    assert "<script" not in response.text
-    assert "default-src 'none'" in response.headers["content-security-policy"]
-    assert "not measured yet" in response.text
-    for link in ("/docs", "/v1/methods", "/v1/datasets", "/v1/jobs", "/v1/artifacts"):
-        assert f'href="{link}"' in response.text
 
 
 def test_the_type_of_a_problem_leads_to_its_explanation(client: TestClient) -> None:

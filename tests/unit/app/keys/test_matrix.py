@@ -52,13 +52,21 @@ QUESTIONS = {
     "POST /v2/models/{artifact}/versions/{version}/infer",
     "POST /hf/api/datasets/{namespace}/{name}/paths-info/{revision}",
 }
+#: Where a browser brings a key, and forgets it; and what the page that asks for one looks like.
+DOOR = {"GET /login", "POST /login", "POST /logout", "GET /static/{file}", "HEAD /static/{file}"}
+ENTERING = {one for one in DOOR if one.startswith("POST")}
 NAMES = {name: f"{name[:3]}_{'0' * 32}" for name in ("job_id", "key_id")} | {"upload_id": f"up_{'0' * 32}"}
+
+
+def is_open(call: Call) -> bool:
+    """Whether a route answers without a key."""
+    return call.path in OPEN or f"{call.method} {call.plain}" in DOOR
 
 
 def needed(call: Call) -> Scope | None:
     """What the tables above say of a route."""
     route = f"{call.method} {call.plain}"
-    if call.path in OPEN:
+    if is_open(call):
         return None
     return Scope.ADMIN if route in ADMIN else Scope.SUBMIT if route in SUBMIT else Scope.READ
 
@@ -77,16 +85,17 @@ def every(app: FastAPI) -> list[Call]:
 
 def test_the_tables_name_routes_that_there_are(every: list[Call]) -> None:
     there = {f"{call.method} {call.plain}" for call in every}
-    assert there >= SUBMIT | ADMIN | QUESTIONS
+    assert there >= SUBMIT | ADMIN | QUESTIONS | DOOR
     changing = {f"{call.method} {call.plain}" for call in every if call.method not in SAFE}
-    assert changing == SUBMIT | {one for one in ADMIN if not one.startswith("GET")} | QUESTIONS
+    assert changing == SUBMIT | {one for one in ADMIN if not one.startswith("GET")} | QUESTIONS | ENTERING
     assert {call.path for call in every} >= OPEN
 
 
 def test_the_page_says_what_the_tables_say(every: list[Call]) -> None:
     page = (Path(__file__).parents[4] / "docs" / "keys.md").read_text(encoding="utf-8")
+    opened = {f"GET {path}" for path in OPEN} | {one for one in DOOR if not one.startswith("HEAD")}
     rows = {cells[1].strip(" `"): cells[2] for line in page.splitlines() if len(cells := line.split("|")) == 4}
-    for scope, routes in (("none", {f"GET {path}" for path in OPEN}), ("submit", SUBMIT), ("admin", ADMIN)):
+    for scope, routes in (("none", opened), ("submit", SUBMIT), ("admin", ADMIN)):
         told = set(re.findall(r"`((?:GET|POST|PUT|PATCH|DELETE) [^`]+)`", rows[scope]))
         assert told == routes, scope
     assert set(re.findall(r"`(POST [^`]+)`", rows["read"])) == QUESTIONS
@@ -120,7 +129,7 @@ def test_nobody_else_comes_in_anywhere(
     pairs = asked(every, secret)
     for (_, answer), (ask, call) in zip(answers(app, [ask for ask, _ in pairs]), pairs, strict=True):
         told = f"{call.method} {ask.target} -> {answer.status}"
-        assert (answer.status == 401) != (call.path in OPEN), told
+        assert (answer.status == 401) != is_open(call), told
 
 
 def test_over_and_ill_formed_keys_open_nothing(client: TestClient, services: Services, held: dict[str, Held]) -> None:
