@@ -24,7 +24,7 @@ from app.hub import routes as hub
 from app.hub.door import HubDoor
 from app.inference import routes as inference
 from app.inference.answers import ProtocolErrors
-from app.jobs import methods
+from app.jobs import methods, pictures
 from app.jobs import routes as jobs
 from app.jobs import webhooks as job_webhooks
 from app.keys import noting, quotas
@@ -56,6 +56,7 @@ ROUTERS = (
     resumable.router,
     jobs.router,
     job_webhooks.router,
+    pictures.router,
     artifacts.router,
     evaluating.router,
     comparing.router,

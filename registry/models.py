@@ -1,4 +1,4 @@
-"""The tables. All in one file, so that no model imports another and the schema reads from top to bottom.
+"""The tables, but for a job's history (`registry.histories`): no model imports another, so the schema can be read down.
 
 Nothing is loaded lazily: a row carries its columns and no relationships, so it stays whole after its session ends.
 Leases and heartbeats are floats, epoch seconds by the database's clock (`registry.clock`); every other time is UTC.
@@ -9,23 +9,19 @@ foreign key: history outlives the keys.
 from datetime import datetime
 from typing import Any, ClassVar
 
-from sqlalchemy import (
-    BigInteger,
-    ForeignKey,
-    Index,
-    String,
-    UniqueConstraint,
-    text,
-)
+from sqlalchemy import BigInteger, ForeignKey, Index, String, UniqueConstraint, text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from registry.clock import utc_now
+from registry.histories import JobEvent as JobEvent  # noqa: PLC0414 -- whoever asks for tables finds them all here
+from registry.histories import JobPicture as JobPicture  # noqa: PLC0414
 from registry.rows import Base as Base  # noqa: PLC0414 -- migrations and tests ask this file for all tables
 from registry.rows import Json as Json  # noqa: PLC0414
 from registry.rows import Leased
 from registry.states import ENDED as ENDED  # noqa: PLC0414 -- whoever asks for rows by their state finds its words here
 from registry.states import LIVING as LIVING  # noqa: PLC0414
-from registry.states import DatasetState, EventKind, MessageState, Need, Outcome
+from registry.states import DatasetState, MessageState, Need, Outcome
+from registry.states import EventKind as EventKind  # noqa: PLC0414
 from registry.states import State as State  # noqa: PLC0414
 
 DELETED = "deleted_at IS NOT NULL"
@@ -61,19 +57,6 @@ class Job(Leased, Base):
     snapshot: Mapped[Json | None]  # {"key", "step"} of the newest snapshot in the store
     artifact_id: Mapped[str | None] = mapped_column(ForeignKey("artifacts.id", ondelete="SET NULL"), index=True)
     key_id: Mapped[str | None] = mapped_column(String(40), index=True)  # of the key that asked for it
-
-
-class JobEvent(Base):
-    """One line in a job's story. Numbers run 1, 2, 3 … within a job and have no gaps."""
-
-    __tablename__ = "job_events"
-    __table_args__ = (Index(None, "job_id", "kind", "number"),)
-
-    job_id: Mapped[str] = mapped_column(ForeignKey("jobs.id", ondelete="CASCADE"), primary_key=True)
-    number: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
-    kind: Mapped[EventKind]
-    data: Mapped[Json]
-    created_at: Mapped[datetime] = mapped_column(default=utc_now)
 
 
 class Artifact(Base):

@@ -49,6 +49,7 @@ class EventKind(StrEnum):
     PROGRESS = "progress"  #: step, loss, speed, remaining time
     METRICS = "metrics"  #: measured values at a step
     LOG = "log"  #: a sentence for people
+    PICTURE = "picture"  #: a contact sheet was made, and has this event's number
 
 
 class Outcome(StrEnum):

@@ -13,7 +13,7 @@ from itertools import islice
 from sqlalchemy import delete, func, select
 from sqlalchemy.orm import Session
 
-from registry import blobs
+from registry import blobs, jobs
 from registry.clock import utc_now
 from registry.models import ENDED, Artifact, Job, Upload
 from registry.store import Store, Stored
@@ -45,13 +45,15 @@ class Heap:
 class Sweep:
     """What a sweep has freed, or would free. The bytes of `artifacts` are among those of `blobs`.
 
-    snapshots: of jobs that ended. uploads: pieces of uploads that are gone. resources: experts, teachers, warm-ups.
+    snapshots: of jobs that ended, and pictures: of how they got there. uploads: pieces of uploads that are gone.
+    resources: experts, teachers, warm-ups.
     deleted: artifacts that can still be restored; `next_at` is when the first of them no longer can.
     """
 
     artifacts: Heap = field(default_factory=Heap)
     blobs: Heap = field(default_factory=Heap)
     snapshots: Heap = field(default_factory=Heap)
+    pictures: Heap = field(default_factory=Heap)
     uploads: Heap = field(default_factory=Heap)
     resources: Heap = field(default_factory=Heap)
     deleted: Heap = field(default_factory=Heap)
@@ -60,7 +62,8 @@ class Sweep:
     @property
     def num_bytes(self) -> int:
         """Bytes in the store that are, or would be, freed."""
-        return sum(heap.num_bytes for heap in (self.blobs, self.snapshots, self.uploads, self.resources))
+        heaps = (self.blobs, self.snapshots, self.pictures, self.uploads, self.resources)
+        return sum(heap.num_bytes for heap in heaps)
 
 
 class Sweeper:
@@ -83,6 +86,7 @@ class Sweeper:
         self._artifacts(found)
         self._blobs(found)
         self._snapshots(found)
+        self._pictures(found)
         self._uploads(found)
         if resources:
             self._named("resources", lambda _: set(), found.resources)
@@ -136,22 +140,35 @@ class Sweeper:
     def _snapshots(self, found: Sweep) -> None:
         """Of jobs that ended: one that failed or was called off could go on from its own, until the grace is over."""
 
+        def no_snapshot(session: Session, job: Job) -> None:
+            if job.snapshot is not None:
+                job.snapshot = None
+
+        self._of_jobs("snapshots", found.snapshots, forget=no_snapshot)
+
+    def _pictures(self, found: Sweep) -> None:
+        """Of jobs that ended: what they made is there to be looked at by then, or will not be made."""
+        self._of_jobs("pictures", found.pictures, forget=lambda session, job: jobs.forget_pictures(session, job.id))
+
+    def _of_jobs(self, folder: str, heap: Heap, *, forget: Callable[[Session, Job], None]) -> None:
+        """Free a folder's objects of jobs that ended long ago, once the job names them no more."""
+
         def living(job_ids: set[str]) -> set[str]:
             over = Job.state.in_(ENDED) & (Job.ended_at < self._before)
             with self._read() as session:
                 return set(session.scalars(select(Job.id).where(Job.id.in_(job_ids), ~over)))
 
-        self._named("snapshots", living, found.snapshots, forget=self._forget_snapshot)
+        def forgotten(job_id: str) -> bool:
+            """False: the job was queued again in the meantime."""
+            with self._write() as session:
+                job = session.get(Job, job_id, with_for_update=True, populate_existing=True)
+                if job is not None and job.state not in ENDED:
+                    return False
+                if job is not None:
+                    forget(session, job)
+            return True
 
-    def _forget_snapshot(self, job_id: str) -> bool:
-        """Let a job name no snapshot any more. False: it was queued again in the meantime."""
-        with self._write() as session:
-            job = session.get(Job, job_id, with_for_update=True, populate_existing=True)
-            if job is not None and job.state not in ENDED:
-                return False
-            if job is not None and job.snapshot is not None:
-                job.snapshot = None
-        return True
+        self._named(folder, living, heap, forget=forgotten)
 
     def _uploads(self, found: Sweep) -> None:
         """Pieces that were written while their upload was being forgotten."""

@@ -180,6 +180,7 @@ def _distil(bench: Bench, reporter: JobReporter, keeper: SnapshotKeeper, pulse: 
         shelf=sharing_shelf_of(bench, job_id=reporter.claim.job_id, request_id=reporter.claim.request_id),
         base=base,
         slices=reporter.claim.slices,
+        looks=bench.settings.picture_seconds > 0,
     ):
         reporter.take(event, pulse=pulse)
 

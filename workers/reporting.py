@@ -18,7 +18,8 @@ from registry.totals import Counted
 from workers import failures, logs
 from workers.bench import Bench
 from workers.distill import loop
-from workers.distill.events import Event, Finished, Log, Metrics, Preparing, Progress, Snapshot, Started
+from workers.distill.events import Event, Finished, Log, Look, Metrics, Preparing, Progress, Snapshot, Started
+from workers.picturing import Pictures
 from workers.pulse import Leave, Pulse, Verdict
 from workers.snapshotting import SnapshotKeeper
 from workers.writing import surely
@@ -36,6 +37,13 @@ class JobReporter:
         self.claim = claim
         self._bench, self._keeper, self._clock = bench, keeper, clock
         self._next_progress = self._next_snapshot = 0.0
+        self.pictures = Pictures(
+            claim,
+            database=bench.database,
+            store=bench.store,
+            every_seconds=bench.settings.picture_seconds,
+            clock=clock,
+        )
         self._preparing: Preparing | None = None
         self._resumed_at: float | None = None  # when the laboratory last went on
         self._next_count = self._next_span = 0.0
@@ -89,6 +97,9 @@ class JobReporter:
                 self._tell(EventKind.METRICS, {"step": event.step, "values": dict(event.values)})
             case Log():
                 self._tell(EventKind.LOG, {"message": event.message})
+            case Look():
+                if not self.pictures.take(event):
+                    raise Leave(Verdict.LOST)
             case Snapshot():
                 stopping = pulse.verdict is Verdict.STOP  # read once: what is left for must have been kept
                 self._take_snapshot(event, now=stopping)

@@ -18,6 +18,9 @@ class WorkerSettings(Settings):
     snapshot_seconds: float = Field(default=60.0, ge=0, description="time between two snapshots of a running job")
     snapshot_every: int = Field(default=10, ge=1, description="a snapshot is possible after each so many steps")
     progress_seconds: float = Field(default=0.5, ge=0, description="shortest time between two reports of progress")
+    picture_seconds: float = Field(
+        default=2.0, ge=0, description="shortest time between two pictures of what a job is learning; 0: none are made"
+    )
     cancel_grace_seconds: float = Field(
         default=3.0, gt=0, description="a cancelled job still in its step after so long is ended with its process"
     )

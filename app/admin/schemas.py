@@ -36,6 +36,7 @@ class SweepRead(BaseModel):
     artifacts: HeapRead = Field(description="deleted ones; their bytes are among those of `blobs`")
     blobs: HeapRead = Field(description="files of artifacts and data sets, and previews, that nothing names any more")
     snapshots: HeapRead = Field(description="of jobs that ended; a retry of one of them begins anew")
+    pictures: HeapRead = Field(description="of how jobs that ended got there")
     uploads: HeapRead = Field(description="pieces of uploads that are gone")
     resources: HeapRead = Field(description="experts, teachers and warm-ups, if asked for")
     deleted: HeapRead = Field(description="artifacts that are hidden, take up room and can still be restored")
@@ -50,6 +51,7 @@ class SweepRead(BaseModel):
             artifacts=HeapRead.of(found.artifacts),
             blobs=HeapRead.of(found.blobs),
             snapshots=HeapRead.of(found.snapshots),
+            pictures=HeapRead.of(found.pictures),
             uploads=HeapRead.of(found.uploads),
             resources=HeapRead.of(found.resources),
             deleted=HeapRead.of(found.deleted),

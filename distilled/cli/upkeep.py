@@ -8,7 +8,7 @@ from distilled.cli.screen import Screen, table, text
 from distilled.cli.session import JsonFlag, Key, Session, Url, begin
 
 ArtifactId = Annotated[str, typer.Argument(metavar="ARTIFACT", help="Id or alias of the artifact.")]
-_HEAPS = ("artifacts", "blobs", "snapshots", "uploads", "resources", "deleted")
+_HEAPS = ("artifacts", "blobs", "snapshots", "pictures", "uploads", "resources", "deleted")
 
 
 def register(app: typer.Typer) -> None:

@@ -29,6 +29,7 @@ class EventKind(StrEnum):
     PROGRESS = "progress"  #: step, steps, loss, images a second, ETA
     METRICS = "metrics"  #: named figures of one step
     LOG = "log"  #: a line for people
+    PICTURE = "picture"  #: a contact sheet of a step: GET …/pictures/{this event's id}.png
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -11,6 +11,7 @@ All take the session first and leave committing to the caller, who wraps them in
 
 from registry.jobs.holding import Claim, beat, cancelled, claim, claim_next, fail, lose, record_snapshot, release
 from registry.jobs.looking import events, find, get, queue_position, stage
+from registry.jobs.picturing import forget_pictures, picture, pictures, record_picture
 from registry.jobs.publishing import Publication, finish
 from registry.jobs.story import record_event
 from registry.jobs.submitting import cancel, find_reusable, retry, submit
@@ -32,10 +33,14 @@ __all__ = [
     "find",
     "find_reusable",
     "finish",
+    "forget_pictures",
     "get",
     "lose",
+    "picture",
+    "pictures",
     "queue_position",
     "record_event",
+    "record_picture",
     "record_snapshot",
     "release",
     "retry",

@@ -9,7 +9,7 @@ from tests.conformance.conftest import Made, submit
 from tests.conformance.making import ENDLESS
 from tests.conformance.wire import Wire
 
-KINDS = {"state", "preparing", "progress", "metrics", "log"}
+KINDS = {"state", "preparing", "progress", "metrics", "log", "picture"}
 
 
 def parse(text: str) -> list[dict[str, Any]]:

@@ -214,3 +214,16 @@ def test_the_recorded_series_has_steps_and_values(wire: Wire, images: Made) -> N
     values = {name for item in series for name in item["data"]}
     assert "step" in values
     assert values & {"loss", "images_per_second", "memory"}
+
+
+def test_the_pictures_show_the_way_to_the_result(wire: Wire, images: Made) -> None:
+    items = wire.get(f"/v1/jobs/{images.job['id']}/pictures")["items"]
+    assert items, "a worker makes one before the first step, unless it is told to make none"
+    assert [item["number"] for item in items] == sorted({item["number"] for item in items})
+    for item in items:
+        answer = wire.ok("GET", item["url"])
+        assert answer.headers["content-type"] == "image/png"
+        assert answer.content.startswith(b"\x89PNG")
+        assert len(answer.content) == item["bytes"]
+    told = wire.ok("GET", f"/v1/jobs/{images.job['id']}/events?after={items[0]['number'] - 1}").text
+    assert told.count("event: picture") >= len(items)

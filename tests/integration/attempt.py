@@ -35,9 +35,15 @@ class Deadly(Store):
 
 
 def settings(home: Path) -> WorkerSettings:
-    """A snapshot at every second step."""
+    """A snapshot at every second step, and pictures as often as their share of the time allows."""
     return WorkerSettings(
-        home=home, device="cpu", torch_threads=1, snapshot_every=2, snapshot_seconds=0, progress_seconds=0
+        home=home,
+        device="cpu",
+        torch_threads=1,
+        snapshot_every=2,
+        snapshot_seconds=0,
+        progress_seconds=0,
+        picture_seconds=1e-6,
     )
 
 

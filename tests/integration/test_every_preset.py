@@ -138,6 +138,9 @@ def test_it_is_posted_killed_resumed_found_and_drawn_from(
     with database.read() as session:
         said = [event.data["message"] for event in jobs.events(session, job_id) if event.kind == EventKind.LOG]
     assert any(message.startswith("Goes on at step 2 of 7") for message in said), said
+    pictures = client.get(f"/v1/jobs/{job_id}/pictures").json()["items"]
+    assert {picture["attempt"] for picture in pictures} == {1, 2}
+    assert client.get(pictures[-1]["url"]).headers["content-type"] == "image/png"
     (artifact,) = client.get(f"/v1/artifacts?dataset=digits&method={method}&ipc={recipe['ipc']}").json()["items"]
     assert artifact["id"] == job["artifact_id"]
     assert artifact["digest"] == undisturbed(recipe, load("digits", data_dir=tmp_path, download=False))

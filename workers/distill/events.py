@@ -1,6 +1,6 @@
 """What a run tells whoever drives it. The loop yields these and knows nothing of who listens."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -56,6 +56,17 @@ class Log:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Look:
+    """The images after `step` steps can be looked at: `draw` gives them as bytes_KMHWC, uint8 on the CPU, M images each
+    of the first K classes. It costs nothing unless it is called, which is only possible before the run goes on.
+    """
+
+    step: int
+    steps: int
+    draw: Callable[[], Tensor]
+
+
+@dataclass(frozen=True, kw_only=True)
 class Snapshot:
     """All that a later attempt needs to go on after `step` steps: tensors by name, and JSON state."""
 
@@ -72,4 +83,4 @@ class Finished:
     header: Mapping[str, Any]
 
 
-Event = Started | Preparing | Progress | Metrics | Log | Snapshot | Finished
+Event = Started | Preparing | Progress | Metrics | Log | Look | Snapshot | Finished

@@ -7,6 +7,7 @@ the same bytes as one that was not (on one kind of device, with the same number 
 
 import time
 from collections.abc import Iterator, Mapping
+from functools import partial
 from math import isfinite, prod
 from typing import Any
 
@@ -23,7 +24,8 @@ from workers.distill.batches import Draw, RealBatches, Uniform
 from workers.distill.catalog import build as build_catalog
 from workers.distill.data import RealData
 from workers.distill.errors import NotFinite
-from workers.distill.events import Event, Finished, Metrics, Preparing, Progress, Snapshot, Started
+from workers.distill.events import Event, Finished, Look, Metrics, Preparing, Progress, Snapshot, Started
+from workers.distill.looking import look_at
 from workers.distill.objectives.base import OBJECTIVES, Objective, objective_class
 from workers.distill.optimiser import Outer
 from workers.distill.penalties.base import Penalty, penalty_class
@@ -47,6 +49,7 @@ def run(
     shelf: Shelf | None = None,
     base: bytes | None = None,
     slices: int = 1,
+    looks: bool = False,
 ) -> Iterator[Event]:
     """Distil: an expanded recipe and real data in, events out, the last of them `Finished`.
 
@@ -54,7 +57,8 @@ def run(
     `shelf` lie resources that runs share, such as experts; without one they are made for this run alone. `base` is the
     file of the recipe's `base_artifact`, a memory that goes on with the classes of `real`. `slices` is in how many
     parts real batches are taken, for devices with little memory; floats are then added in another order, so the
-    artifact differs in its last bits, and its header says so. Raises RecipeError for a recipe that cannot work on this
+    artifact differs in its last bits, and its header says so. With `looks` it yields a `Look` before the first step and
+    after each. Raises RecipeError for a recipe that cannot work on this
     data, NotFinite where the loss leaves the finite numbers.
     """
     continued = continual.of_recipe(recipe, base, real)
@@ -79,6 +83,8 @@ def run(
     if resume:
         _restore(resume, parametrization, optimiser, objective, draw, batches)
     clock = _Clock(first=first, steps=steps, seen=draw.images_seen)
+    if looks:
+        yield Look(step=first, steps=steps, draw=partial(look_at, parametrization))
     for step in range(first, steps):
         step_rng = rng.child("step", step)
         batches.refresh(step, draw, rng=step_rng.child("refresh"))
@@ -96,6 +102,8 @@ def run(
         if done % max(1, steps // METRIC_POINTS) == 0 or done == steps:
             terms = {name: term for one in (objective, *penalties) for name, term in one.metrics.items()}
             yield _metrics(done, loss=value, terms=terms, clock=clock, seen=draw.images_seen, device=device)
+        if looks:
+            yield Look(step=done, steps=steps, draw=partial(look_at, parametrization))
         if snapshot_every and done % snapshot_every == 0 and done < steps:
             yield _snapshot(done, parametrization, optimiser, objective, draw, batches)
     optimiser.finish()

@@ -62,7 +62,7 @@ def sweep(
 
 def named(found: Sweep) -> dict[str, list[str]]:
     """What was freed, by kind."""
-    kinds = ("artifacts", "blobs", "snapshots", "uploads", "resources")
+    kinds = ("artifacts", "blobs", "snapshots", "pictures", "uploads", "resources")
     return {kind: [name for name, _ in getattr(found, kind).named] for kind in kinds if getattr(found, kind).count}
 
 
@@ -281,6 +281,7 @@ class Life(RuleBasedStateMachine):
         folder.mkdir()
         self.database, self.store = temporary_database(folder, template=self.template), memory_store()
         self.ids: dict[str, str] = {}  # content -> id of its artifact
+        self.painted: list[str] = []  # ids of jobs that have pictures
         self.deleted: set[str] = set()
 
     def teardown(self) -> None:
@@ -291,6 +292,23 @@ class Life(RuleBasedStateMachine):
     def make(self, content: str) -> None:
         self.ids[content] = publish(self.database, self.store, content).id
         self.deleted.discard(content)
+
+    @rule()
+    def paint(self) -> None:
+        job = submit(self.database, same="painted")
+        held = claim(self.database, job.id)
+        key = f"pictures/{job.id}/{held.attempt}-1.png"
+        self.store.put_named(key, b"png")
+        with self.database.write() as session:
+            jobs.record_picture(session, job.id, attempt=held.attempt, step=1, key=key, num_bytes=3)
+        self.painted.append(job.id)
+
+    @precondition(lambda self: self.painted)
+    @rule(data=st.data())
+    def call_off(self, data: st.DataObject) -> None:
+        job_id = data.draw(st.sampled_from(self.painted))
+        with self.database.write() as session:
+            jobs.cancelled(session, job_id, attempt=1)
 
     @precondition(lambda self: self.ids)
     @rule(data=st.data(), name=st.sampled_from(["best", "latest"]))
@@ -351,6 +369,11 @@ class Life(RuleBasedStateMachine):
             assert (artifact.deleted_at is not None) == (content in self.deleted)
             assert self.store.get(artifact.digest) == content.encode()
             assert self.store.get(str(artifact.preview_digest)) == f"{content}preview".encode()
+        for job_id in getattr(self, "painted", []):
+            with self.database.read() as session:
+                job, kept = jobs.get(session, job_id), jobs.pictures(session, job_id)
+            assert job.state is State.CANCELLED or len(kept) == 1
+            assert all(self.store.get_named(picture.key) == b"png" for picture in kept)
 
 
 def test_whatever_happens_what_is_named_can_be_read(tmp_path: Path, template: Path) -> None:
