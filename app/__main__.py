@@ -14,6 +14,7 @@ from app.errors import InsecureBinding
 from app.main import create_app
 from app.services import Services
 from app.settings import AppSettings
+from app.settling import settle
 from distilled.cli.screen import Screen
 from registry import logs, tracing
 from registry.errors import RegistryError
@@ -32,6 +33,7 @@ class Server(uvicorn.Server):
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
         if self.started:
+            settle()
             self._screen.event("ready", url=_url(self.servers[0].sockets[0].getsockname()))
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:

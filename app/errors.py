@@ -7,6 +7,7 @@
   - Misdirected
   - ForeignOrigin
   - TokenMissing
+  - HeadTooLarge
   - BodyTooLarge
   - TooSlow
   - RateLimited
@@ -93,6 +94,10 @@ class ForeignOrigin(AppError):
 
 class TokenMissing(AppError):
     """A change that a browser asks for with its cookie also needs our pages' token: reload the page, then try again."""
+
+
+class HeadTooLarge(AppError):
+    """Address and headers together are longer than this service reads; send fewer or shorter ones (32 KiB)."""
 
 
 class BodyTooLarge(AppError):
@@ -208,6 +213,7 @@ KINDS: dict[type[Exception], Kind] = {
     TokenMissing: Kind(slug="token-missing", title="The page has no token", status=403),
     PreconditionFailed: Kind(slug="precondition-failed", title="It has changed since it was read", status=412),
     DataNotHere: Kind(slug="data-not-here", title="The real images are not here", status=409),
+    HeadTooLarge: Kind(slug="head-too-large", title="The head is too large", status=431),
     BodyTooLarge: Kind(slug="body-too-large", title="The body is too large", status=413),
     TooSlow: Kind(slug="too-slow", title="The request took too long to arrive", status=408),
     RateLimited: Kind(slug="rate-limited", title="Too many requests", status=429),

@@ -35,7 +35,7 @@ from app.metrics.meters import Metered
 from app.middleware.context import RequestContext
 from app.middleware.guard import Guard
 from app.middleware.headers import SecurityHeaders
-from app.middleware.limits import BodyLimit
+from app.middleware.limits import BodyLimit, HeadLimit
 from app.middleware.rates import Budgets, RateLimit, WrongKeys
 from app.middleware.tus import Tus
 from app.openapi import describe
@@ -147,6 +147,7 @@ def create_app(settings: AppSettings, *, services: Services | None = None) -> Fa
     app.add_middleware(RateLimit, budgets=budgets)
     app.add_middleware(Guard, api_key=settings.key)
     app.add_middleware(WrongKeys, budgets=budgets)
+    app.add_middleware(HeadLimit)
     app.add_middleware(RequestContext)
     app.add_middleware(Metered)
     app.add_middleware(Tus, prefix=resumable.router.prefix, version=resumable.VERSION)

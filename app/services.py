@@ -18,6 +18,7 @@ from app.metrics.process import ProcessCollector
 from app.samples.cache import FileCache
 from app.samples.places import Streams
 from app.settings import AppSettings
+from app.settling import settle
 from registry import gauges
 from registry.gauges import Gauges
 from registry.queue import Queue, Waker
@@ -104,6 +105,7 @@ class Services:
                 from app.samples.sampler import Sampler  # noqa: PLC0415 -- the one heavy import, paid on first use
 
                 self._sampler = Sampler()
+                settle()
             return self._sampler
 
     def _gauges(self) -> Gauges:

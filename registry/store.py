@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 DIGEST_PATTERN = re.compile(r"[0-9a-f]{64}")
 KEY_PATTERN = re.compile(r"[a-z0-9][a-z0-9_.-]{0,127}(?:/[a-z0-9][a-z0-9_.-]{0,127}){0,7}")
-CHUNK_BYTES = 1024 * 1024
+CHUNK_BYTES = 256 * 1024
 # How the operating system says that there is no room: ENOSPC, EDQUOT (a quota), EFBIG (the largest file allowed).
 FULL = ("(os error 28)", "(os error 122)", "(os error 27)", "No space left", "StorageFull", "QuotaExceeded")
 
@@ -114,7 +114,7 @@ class Store:
         return True
 
     def stream(self, digest: str, start: int = 0, end: int | None = None) -> Iterator[bytes]:
-        """The bytes from `start` up to but not including `end`, in chunks of about 1 MiB; unchecked.
+        """The bytes from `start` up to but not including `end`, in chunks of about CHUNK_BYTES; unchecked.
 
         Raises BlobMissing and InvalidRange at the call, before the first chunk. `end` beyond the blob means its end.
         """

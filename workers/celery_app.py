@@ -17,6 +17,7 @@ from registry import tracing
 from registry.queue import celery_config
 from workers import logs, queue_folder
 from workers.bench import Bench, open_bench
+from workers.priority import step_back
 from workers.settings import WorkerSettings
 
 #: Set by the main process for children that are born while it stops: they have nothing to prepare for.
@@ -51,6 +52,7 @@ class Loader(AppLoader):
     def on_worker_process_init(self) -> None:
         """Called in the child before it takes work."""
         settings = WorkerSettings()
+        step_back(settings.nice)
         logs.configure(settings)
         # Celery would otherwise set up logging of its own after this.
         signals.setup_logging.connect(keep_logging, weak=False)

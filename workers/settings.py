@@ -15,6 +15,7 @@ class WorkerSettings(Settings):
     )
     memory_bytes: int = Field(default=0, ge=0, description="device memory that a job may take; 0: all there is")
     torch_threads: int = Field(default=0, ge=0, description="CPU threads of a job; 0: as many as there are cores")
+    nice: int = Field(default=10, ge=0, le=19, description="how far the work steps back for whatever else runs here")
     snapshot_seconds: float = Field(default=60.0, ge=0, description="time between two snapshots of a running job")
     snapshot_every: int = Field(default=10, ge=1, description="a snapshot is possible after each so many steps")
     progress_seconds: float = Field(default=0.5, ge=0, description="shortest time between two reports of progress")

@@ -1,5 +1,6 @@
-"""How large a body may be, and how long it may take: a JSON document little, an upload as much as the settings say.
+"""How large a request may be, and how long it may take: a JSON document little, an upload as much as settings say.
 
+A head is counted once it is there: the parser holds up one that comes in pieces, and takes any that comes whole.
 A body that announces its size is refused before a byte of it is read; one that does not is counted as it arrives. A
 JSON document has so much time for all of it; an upload may take for ever, as long as it moves. What is sent back is
 not timed at all: event streams and downloads go on.
@@ -13,11 +14,31 @@ from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from app.errors import BodyTooLarge, answer
+from app.errors import BodyTooLarge, HeadTooLarge, answer
 
+HEAD_BYTES = 32 * 1024
 JSON_BYTES = 1024 * 1024
 #: What multipart framing and the small fields may take beside the file.
 FRAMING_BYTES = 64 * 1024
+
+
+class HeadLimit:
+    """Refuses requests whose address and headers are too long together, with a 431."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http" and _head_bytes(scope) > HEAD_BYTES:
+            await answer(HeadTooLarge())(scope, receive, send)
+            return
+        await self.app(scope, receive, send)
+
+
+def _head_bytes(scope: Scope) -> int:
+    """As it was sent: name, value, and the four bytes between and after them."""
+    lines = sum(len(name) + len(value) + 4 for name, value in scope["headers"])
+    return len(scope.get("raw_path") or scope["path"]) + len(scope["query_string"]) + lines
 
 
 class BodyLimit:
