@@ -14,11 +14,12 @@ from app.aliases import routes as aliases
 from app.artifacts import comparing, evaluating
 from app.artifacts import routes as artifacts
 from app.croissant import routes as croissant
-from app.datasets import resumable
+from app.datasets import pictures, resumable
 from app.datasets import routes as datasets
 from app.datasets.uploads import remove_stale
 from app.deps import known_query
 from app.gallery import assets, documentation, login
+from app.gallery import datasets as dataset_pages
 from app.gallery import routes as gallery
 from app.hub import routes as hub
 from app.hub.door import HubDoor
@@ -53,6 +54,7 @@ NOT_TRACED = frozenset({"/healthz", "/readyz", "/metrics"})
 ROUTERS = (
     methods.router,
     datasets.router,
+    pictures.router,
     resumable.router,
     jobs.router,
     job_webhooks.router,
@@ -74,6 +76,7 @@ ROUTERS = (
     health.router,
     metrics.router,
     gallery.router,
+    dataset_pages.router,
     login.router,
     assets.router,
     documentation.router,

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from distilled.errors import InvalidInput, Problem
 from distilled.formats.pictures import png
 
-_GAP = 2  # pixels of the sheet between images and around them
+GAP = 2  # pixels of the sheet between images and around them
 _WHITE = 255
 MAX_PIXELS = 2**26  # 8192 x 8192
 
@@ -27,9 +27,9 @@ def contact_sheet(rows: Sequence[NDArray[np.uint8]], *, columns: int, scale: int
     if not rows or columns < 1 or scale < 1:
         raise ValueError("a contact sheet needs a row, a column and a scale of at least 1")
     height, width, channels = rows[0].shape[1:]
-    step_y, step_x = height * scale + _GAP, width * scale + _GAP
+    step_y, step_x = height * scale + GAP, width * scale + GAP
     columns = min(columns, max(len(row) for row in rows)) or 1
-    size_y, size_x = len(rows) * step_y + _GAP, columns * step_x + _GAP
+    size_y, size_x = len(rows) * step_y + GAP, columns * step_x + GAP
     if size_y * size_x > MAX_PIXELS:
         detail = (
             f"the sheet would have {size_x} x {size_y} pixels; ask for fewer classes, fewer columns or a smaller scale"
@@ -38,7 +38,7 @@ def contact_sheet(rows: Sequence[NDArray[np.uint8]], *, columns: int, scale: int
     sheet = np.full((size_y, size_x, channels), _WHITE, dtype=np.uint8)
     for i, row in enumerate(rows):
         for j, image in enumerate(row[:columns]):
-            y, x = _GAP + i * step_y, _GAP + j * step_x
+            y, x = GAP + i * step_y, GAP + j * step_x
             enlarged = image.repeat(scale, axis=0).repeat(scale, axis=1)
             sheet[y : y + height * scale, x : x + width * scale] = enlarged
     return png(sheet)
