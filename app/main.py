@@ -18,7 +18,7 @@ from app.datasets import pictures, resumable
 from app.datasets import routes as datasets
 from app.datasets.uploads import remove_stale
 from app.deps import known_query
-from app.gallery import assets, documentation, login
+from app.gallery import artifact, assets, documentation, login, pair
 from app.gallery import datasets as dataset_pages
 from app.gallery import routes as gallery
 from app.hub import routes as hub
@@ -40,7 +40,7 @@ from app.middleware.limits import BodyLimit, HeadLimit
 from app.middleware.rates import Budgets, RateLimit, WrongKeys
 from app.middleware.tus import Tus
 from app.openapi import describe
-from app.samples import preview, streaming
+from app.samples import neighbours, preview, streaming
 from app.samples import routes as samples
 from app.services import Catalog, Services
 from app.settings import AppSettings
@@ -65,6 +65,7 @@ ROUTERS = (
     samples.router,
     streaming.router,
     preview.router,
+    neighbours.router,
     aliases.router,
     croissant.router,
     inference.router,
@@ -77,6 +78,8 @@ ROUTERS = (
     metrics.router,
     gallery.router,
     dataset_pages.router,
+    artifact.router,
+    pair.router,
     login.router,
     assets.router,
     documentation.router,

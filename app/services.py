@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
+from anyio import CapacityLimiter
 from sqlalchemy.orm import Session
 
 from app.jobs.telling import Stories
@@ -58,6 +59,7 @@ class Services:
     stopping: threading.Event = field(default_factory=threading.Event)
     exports: FileCache = field(init=False)
     streams: Streams = field(init=False)
+    comparing: CapacityLimiter = field(init=False)
     ring: Ring = field(init=False)
     meters: Meters = field(default_factory=Meters, init=False)
     stories: Stories = field(init=False)
@@ -73,6 +75,7 @@ class Services:
         self.ring = Ring(self.database, seconds=self.settings.key_cache_seconds)
         self.stories = Stories(self.database)
         self.streams = Streams(most=self.settings.max_streams, stopping=self.stopping)
+        self.comparing = CapacityLimiter(1)  # searches for real neighbours at a time
         self.meters.registry.register(ProcessCollector(self))
         self.meters.registry.register(RegistryCollector(self._gauges))
 

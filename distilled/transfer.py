@@ -15,6 +15,8 @@ from distilled.recipe import network_names
 MODES = ("hard", "soft", "fresh", "fresh_soft")
 BASELINES = ("random", "centroid", "full")
 GROUPS = ("seen", "unseen", "all")
+_FRESH = (("fresh", "new images each step, hard labels"), ("fresh_soft", "new images each step, soft labels"))
+_TITLES = (("random", "random real images"), ("centroid", "k-means centroids"), ("full", "full data"))
 #: Where a recipe names networks: in its objective and its penalties.
 NAMING = ("network", "networks", "backbone")
 #: Parts of a name that say what is so without them: `convnet3-w128-instance` is `convnet3`.
@@ -52,6 +54,28 @@ def summaries(evaluations: Sequence[Mapping[str, Any]], *, seen: Sequence[str]) 
             trained = {"config": evaluation.get("config") or {}, "absent": _absent(evaluation)}
             alike.setdefault(canonical_json(trained), []).append(evaluation)
     return [_summary(rows, seen=seen) for rows in alike.values()]
+
+
+def rows_of(result: Mapping[str, Any]) -> list[tuple[str, Mapping[str, Any], Mapping[str, Any]]]:
+    """(name, score, size) of the distilled set and its baselines, in the order of the table.
+
+    A score is {"mean", "std", "values"}, accuracies in 0..1; a size is {"bytes", "images"}. Hard and soft labels are
+    rows of their own: their accuracies are not to be compared in one. So are a generator's new images at each step,
+    whose `images` are all that a network saw.
+    """
+    distilled: Mapping[str, Any] = result.get("distilled") or {}
+    rows = [
+        (f"distilled, {labels} labels", distilled[labels], distilled)
+        for labels in ("hard", "soft")
+        if distilled.get(labels)
+    ]
+    rows += [
+        (title, distilled[mode], {**distilled, "images": distilled[mode].get("images_seen")})
+        for mode, title in _FRESH
+        if distilled.get(mode)
+    ]
+    rows += [(title, result[name], result[name]) for name, title in _TITLES if result.get(name)]
+    return rows
 
 
 def _summary(rows: Sequence[Mapping[str, Any]], *, seen: Sequence[str]) -> dict[str, Any]:

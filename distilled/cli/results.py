@@ -12,34 +12,10 @@ from rich.table import Table
 
 from distilled import transfer
 from distilled.cli.screen import Screen, table, text
+from distilled.transfer import rows_of
 
 if TYPE_CHECKING:
     from distilled.client import Artifact
-
-_FRESH = (("fresh", "new images each step, hard labels"), ("fresh_soft", "new images each step, soft labels"))
-_BASELINES = (("random", "random real images"), ("centroid", "k-means centroids"), ("full", "full data"))
-
-
-def rows_of(result: Mapping[str, Any]) -> list[tuple[str, Mapping[str, Any], Mapping[str, Any]]]:
-    """(name, score, size) of the distilled set and its baselines, in the order of the table.
-
-    A score is {"mean", "std", "values"}, accuracies in 0..1; a size is {"bytes", "images"}. Hard and soft labels are
-    rows of their own: their accuracies are not to be compared in one. So are a generator's new images at each step,
-    whose `images` are all that a network saw.
-    """
-    distilled: Mapping[str, Any] = result.get("distilled") or {}
-    rows = [
-        (f"distilled, {labels} labels", distilled[labels], distilled)
-        for labels in ("hard", "soft")
-        if distilled.get(labels)
-    ]
-    rows += [
-        (title, distilled[mode], {**distilled, "images": distilled[mode].get("images_seen")})
-        for mode, title in _FRESH
-        if distilled.get(mode)
-    ]
-    rows += [(title, result[name], result[name]) for name, title in _BASELINES if result.get(name)]
-    return rows
 
 
 def show_evaluations(screen: Screen, artifact: "Artifact") -> None:
