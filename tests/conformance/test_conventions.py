@@ -38,6 +38,7 @@ PATHS = [
     "/v1/artifacts/{}/download",
     "/v1/artifacts/{}/samples",
     "/v1/artifacts/{}/preview.png",
+    "/v1/artifacts/{}/neighbours",
     "/v1/aliases/{}",
     "/v1/datasets/{}",
 ]

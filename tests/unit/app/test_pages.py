@@ -61,7 +61,7 @@ def addresses(app: FastAPI, known: dict[str, str]) -> list[str]:
 
 def test_no_page_has_a_script_or_a_style_of_its_own(app: FastAPI, client: TestClient, services: Services) -> None:
     made = publish(services, classes=(EVIL, "b"))
-    client.put("/v1/aliases/mine", json={"artifact_id": made.id})
+    client.put("/v1/aliases/digits", json={"artifact_id": made.id})
     known = {"job_id": made.job_id, "artifact": made.id, "other": made.id, "name": "digits", "slug": "not-held"}
     found = addresses(app, known | {"job": made.job_id})
     assert len(found) >= 3
