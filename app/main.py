@@ -14,7 +14,8 @@ from app.aliases import routes as aliases
 from app.artifacts import comparing, evaluating
 from app.artifacts import routes as artifacts
 from app.croissant import routes as croissant
-from app.datasets import pictures, resumable
+from app.datasets import pictures as dataset_pictures
+from app.datasets import resumable
 from app.datasets import routes as datasets
 from app.datasets.uploads import remove_stale
 from app.deps import known_query
@@ -25,7 +26,8 @@ from app.hub import routes as hub
 from app.hub.door import HubDoor
 from app.inference import routes as inference
 from app.inference.answers import ProtocolErrors
-from app.jobs import methods, pictures
+from app.jobs import methods
+from app.jobs import pictures as job_pictures
 from app.jobs import routes as jobs
 from app.jobs import webhooks as job_webhooks
 from app.keys import noting, quotas
@@ -54,11 +56,11 @@ NOT_TRACED = frozenset({"/healthz", "/readyz", "/metrics"})
 ROUTERS = (
     methods.router,
     datasets.router,
-    pictures.router,
+    dataset_pictures.router,
     resumable.router,
     jobs.router,
     job_webhooks.router,
-    pictures.router,
+    job_pictures.router,
     artifacts.router,
     evaluating.router,
     comparing.router,
