@@ -19,9 +19,10 @@ from celery.platforms import SecurityWarning
 from celery.worker import state
 
 from distilled.cli.screen import Screen
+from registry import logs
 from registry.queue import Queue, Waker
 from registry.session import Database
-from workers import celery_app, identity, logs, seats, wakeups
+from workers import celery_app, identity, seats, wakeups
 from workers.keeper import Keeper
 from workers.settings import WorkerSettings
 from workers.stop_signal import SIGNAL

@@ -13,9 +13,9 @@ from typing import Any
 from celery import Celery, signals
 from celery.loaders.app import AppLoader
 
-from registry import tracing
+from registry import logs, tracing
 from registry.queue import celery_config
-from workers import logs, queue_folder
+from workers import queue_folder
 from workers.bench import Bench, open_bench
 from workers.priority import step_back
 from workers.settings import WorkerSettings

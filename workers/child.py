@@ -17,10 +17,10 @@ from sqlalchemy.orm import Session
 from structlog.contextvars import bound_contextvars
 
 import distilled
-from registry import evaluations, jobs, portions, tracing, validations, workers
+from registry import evaluations, jobs, logs, portions, tracing, validations, workers
 from registry.errors import QueueDown, RegistryError
 from registry.jobs import Claim
-from workers import failures, logs, seats, sources
+from workers import failures, seats, sources
 from workers.bench import Bench
 from workers.distill import loop
 from workers.distill.memory import keep_freed_memory

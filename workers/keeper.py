@@ -11,12 +11,12 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from sqlalchemy import select
 
 from distilled import __version__
-from registry import evaluations, jobs, portions, validations, workers
+from registry import evaluations, jobs, logs, portions, validations, workers
 from registry.errors import QueueDown, RegistryError
 from registry.models import Evaluation, Job, Need, Portion, State, Validation, Worker
 from registry.queue import Waker
 from registry.session import Database
-from workers import hung, identity, logs, seats
+from workers import hung, identity, seats
 from workers.settings import WorkerSettings
 
 TURN_SECONDS = 0.5

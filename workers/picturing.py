@@ -5,12 +5,11 @@ from collections.abc import Callable
 
 from distilled.formats.sets import UnsuitableSet
 from distilled.formats.sheet import contact_sheet
-from registry import jobs
+from registry import jobs, logs
 from registry.errors import RegistryError
 from registry.jobs import Claim
 from registry.session import Database
 from registry.store import Store
-from workers import logs
 from workers.distill.events import Look
 
 #: Of a job's time, what its pictures may take: after one that took a second there is none for fifty.

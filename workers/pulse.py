@@ -11,8 +11,8 @@ from contextvars import copy_context
 from enum import StrEnum
 from types import TracebackType
 
+from registry import logs
 from registry.leases import Beat
-from workers import logs
 from workers.stop_signal import StopSignal
 
 

@@ -13,7 +13,7 @@ from typing import Any
 from kombu.transport import filesystem
 from kombu.utils.json import loads
 
-from workers import logs
+from registry import logs
 
 #: For Celery's `broker_transport`, which outdoes the scheme of the broker's URL.
 TRANSPORT = f"{__name__}:Transport"

@@ -9,13 +9,13 @@ from typing import Any
 
 from sqlalchemy.orm import Session
 
-from registry import jobs, portions, totals, tracing
+from registry import jobs, logs, portions, totals, tracing
 from registry.errors import RegistryUnavailable, StoreError
 from registry.jobs import Claim, Publication
 from registry.leases import Beat
 from registry.models import EventKind, Job, State
 from registry.totals import Counted
-from workers import failures, logs
+from workers import failures
 from workers.bench import Bench
 from workers.distill import loop
 from workers.distill.events import Event, Finished, Log, Look, Metrics, Preparing, Progress, Snapshot, Started

@@ -11,11 +11,10 @@ from typing import Any
 
 from sqlalchemy.orm import Session
 
-from registry import portions
+from registry import logs, portions
 from registry.errors import QueueDown, RegistryError
 from registry.models import Portion, State
 from registry.portions import PortionClaim, Wanted
-from workers import logs
 from workers.bench import Bench
 from workers.writing import surely
 

@@ -10,11 +10,11 @@ from hashlib import sha256
 from torch import Tensor
 
 from distilled.cache import Cache
+from registry import logs
 from registry.errors import BlobMissing, StoreError
 from registry.models import State
 from registry.portions import Wanted
 from registry.store import Store
-from workers import logs
 from workers.bench import Bench
 from workers.distill import shelf
 from workers.sharing import Sharing

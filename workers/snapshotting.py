@@ -3,12 +3,11 @@
 Whatever dies in between, the row names a snapshot that is wholly there.
 """
 
-from registry import jobs
+from registry import jobs, logs
 from registry.errors import BlobMissing, StoreError
 from registry.jobs import Claim
 from registry.session import Database
 from registry.store import Store
-from workers import logs
 from workers.distill import snapshots
 from workers.distill.events import Snapshot
 

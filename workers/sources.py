@@ -13,10 +13,9 @@ from typing import Any
 import numpy as np
 import torch
 
-from registry import artifacts, datasets, shared
+from registry import artifacts, datasets, logs, shared
 from registry.errors import BlobMissing, NotFound, RegistryError
 from registry.models import DatasetState
-from workers import logs
 from workers.bench import Bench
 from workers.distill import data
 from workers.distill.data import RealData

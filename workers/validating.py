@@ -12,11 +12,11 @@ from distilled.errors import UploadError
 from distilled.kinds import Kind
 from distilled.npz import NpzFacts, NpzLimits
 from distilled.report import Report
-from registry import uploads, validations
+from registry import logs, uploads, validations
 from registry.errors import BlobMissing, RegistryError, StoreFull
 from registry.models import Validation
 from registry.validations import Accepted, ValidationClaim
-from workers import intake, logs
+from workers import intake
 from workers.bench import Bench
 from workers.intake import apart
 from workers.leaseholder import Leaseholder

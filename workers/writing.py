@@ -6,9 +6,9 @@ from typing import TypeVar
 
 from sqlalchemy.orm import Session
 
+from registry import logs
 from registry.errors import RegistryUnavailable
 from registry.session import Database
-from workers import logs
 
 T = TypeVar("T")
 

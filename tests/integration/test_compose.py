@@ -196,6 +196,26 @@ def test_what_one_front_end_takes_the_other_serves(stack: Stack, artifact: str) 
     assert stack.until(measured, "the artifact is evaluated", seconds=240)["state"] == "succeeded"
 
 
+def test_both_front_ends_tell_the_same_of_the_registry_and_each_its_own_requests(stack: Stack, artifact: str) -> None:
+    told: list[dict[str, float]] = []
+    for i, url in enumerate(stack.fronts):
+        for _ in range(i + 1):
+            httpx2.get(f"{url}{artifact}/preview.png?scale=0", headers=KEY, timeout=10)
+        text = httpx2.get(f"{url}/metrics", headers=KEY, timeout=10).text
+        lines = [line for line in text.splitlines() if line.startswith("distilled_")]
+        told.append({line.rpartition(" ")[0]: float(line.rpartition(" ")[2]) for line in lines})
+    one, other = told
+    assert httpx2.get(f"{stack.fronts[0]}/metrics", timeout=10).status_code == 401
+    jobs = 'distilled_jobs{state="succeeded"}'
+    shared = ("distilled_attempts_total", "distilled_store_bytes", jobs, "distilled_workers")
+    names = [name for name in one if name.startswith(shared)]
+    assert {name.partition("{")[0] for name in names} == {name.partition("{")[0] for name in shared}
+    assert {name: one[name] for name in names} == {name: other[name] for name in names}
+    assert one['distilled_attempts_total{of="jobs"}'] >= 1
+    refused = 'distilled_http_requests_total{method="GET",route="/v1/artifacts/{artifact}/preview.png",status="422"}'
+    assert (one[refused], other[refused]) == (1, 2)
+
+
 @pytest.mark.timeout(600)  # jobs, validations and an evaluation, each in a process of its own
 def test_two_front_ends_in_turns_keep_the_promises_of_the_api(stack: Stack) -> None:
     check_conformance(*stack.fronts, key=SECRETS["API_KEY"])
