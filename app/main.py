@@ -21,6 +21,7 @@ from app.datasets.uploads import remove_stale
 from app.deps import known_query
 from app.gallery import artifact, assets, documentation, login, pair
 from app.gallery import datasets as dataset_pages
+from app.gallery import jobs as job_pages
 from app.gallery import routes as gallery
 from app.hub import routes as hub
 from app.hub.door import HubDoor
@@ -82,6 +83,7 @@ ROUTERS = (
     dataset_pages.router,
     artifact.router,
     pair.router,
+    job_pages.router,
     login.router,
     assets.router,
     documentation.router,
