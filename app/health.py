@@ -7,6 +7,7 @@ from enum import StrEnum
 import structlog
 from fastapi import APIRouter, Response
 from pydantic import BaseModel, ConfigDict, Field
+from sqlalchemy.orm import Session
 
 from app.deps import Reading, Service
 from app.keys.scopes import NO_KEY, READ
@@ -56,6 +57,7 @@ class WorkerRead(BaseModel):
     device: str
     hostname: str
     pid: int
+    version: str = Field(description="of the code it runs")
     started_at: datetime
     last_heartbeat: datetime
     queues: list[str] = Field(description="what it takes: jobs for a cpu or a gpu, evaluate, validate")
@@ -77,27 +79,38 @@ def healthz() -> Alive:
 )
 def readyz(service: Service, response: Response) -> Readiness:
     """Database, broker, store and workers, each named with its state."""
-    checks = {
-        "database": _part(lambda: _check_database(service)),
-        "broker": _part(service.queue.ping),
-        "store": _part(service.store.check),
-        "workers": _part(lambda: _check_workers(service)),
-    }
+    checks = parts(service)
     ready = all(part.state is PartState.OK for part in checks.values())
     response.status_code = 200 if ready else 503
     response.headers["Cache-Control"] = "no-store"
     return Readiness(ready=ready, checks=checks)
 
 
+def parts(service: Services) -> dict[str, Part]:
+    """Each part of the service, looked at now."""
+    return {
+        "database": _part(lambda: _check_database(service)),
+        "broker": _part(service.queue.ping),
+        "store": _part(service.store.check),
+        "workers": _part(lambda: _check_workers(service)),
+    }
+
+
 @router.get("/v1/workers", dependencies=[READ], responses=responses(503))
 def list_workers(session: Reading) -> PageRead[WorkerRead]:
     """The live workers: device, last sign of life, and what each has in hand."""
-    items = [
+    return PageRead(items=live_workers(session), next_cursor=None)
+
+
+def live_workers(session: Session) -> list[WorkerRead]:
+    """The live workers as they are shown."""
+    return [
         WorkerRead(
             id=worker.id,
             device=worker.device,
             hostname=worker.hostname,
             pid=worker.pid,
+            version=worker.version,
             started_at=worker.started_at,
             queues=worker.queues,
             memory_bytes=worker.memory_bytes,
@@ -107,7 +120,6 @@ def list_workers(session: Reading) -> PageRead[WorkerRead]:
         )
         for worker in workers.list_workers(session)
     ]
-    return PageRead(items=items, next_cursor=None)
 
 
 def _part(check: Callable[[], object]) -> Part:

@@ -7,15 +7,14 @@ from typing import Any
 from anyio.to_thread import run_sync
 from fastapi import Depends, FastAPI
 
-from app import errors, freeing, health
+from app import errors, freeing, health, status
 from app.admin import auditing
 from app.admin import routes as admin
 from app.aliases import routes as aliases
 from app.artifacts import comparing, evaluating
 from app.artifacts import routes as artifacts
 from app.croissant import routes as croissant
-from app.datasets import pictures as dataset_pictures
-from app.datasets import resumable
+from app.datasets import resumable, sheets
 from app.datasets import routes as datasets
 from app.datasets.uploads import remove_stale
 from app.deps import known_query
@@ -23,6 +22,7 @@ from app.gallery import artifact, assets, documentation, login, pair
 from app.gallery import datasets as dataset_pages
 from app.gallery import jobs as job_pages
 from app.gallery import routes as gallery
+from app.gallery import workers as worker_pages
 from app.hub import routes as hub
 from app.hub.door import HubDoor
 from app.inference import routes as inference
@@ -57,7 +57,7 @@ NOT_TRACED = frozenset({"/healthz", "/readyz", "/metrics"})
 ROUTERS = (
     methods.router,
     datasets.router,
-    dataset_pictures.router,
+    sheets.router,
     resumable.router,
     jobs.router,
     job_webhooks.router,
@@ -78,12 +78,14 @@ ROUTERS = (
     admin.router,
     auditing.router,
     health.router,
+    status.router,
     metrics.router,
     gallery.router,
     dataset_pages.router,
     artifact.router,
     pair.router,
     job_pages.router,
+    worker_pages.router,
     login.router,
     assets.router,
     documentation.router,

@@ -62,6 +62,7 @@ class Services:
     comparing: CapacityLimiter = field(init=False)
     ring: Ring = field(init=False)
     meters: Meters = field(default_factory=Meters, init=False)
+    measured: RegistryCollector = field(init=False)
     stories: Stories = field(init=False)
     _turn: AbstractContextManager[object] = field(init=False)
     _opening: threading.Lock = field(default_factory=threading.Lock, init=False)
@@ -77,7 +78,8 @@ class Services:
         self.streams = Streams(most=self.settings.max_streams, stopping=self.stopping)
         self.comparing = CapacityLimiter(1)  # searches for real neighbours at a time
         self.meters.registry.register(ProcessCollector(self))
-        self.meters.registry.register(RegistryCollector(self._gauges))
+        self.measured = RegistryCollector(self._gauges)
+        self.meters.registry.register(self.measured)
 
     @classmethod
     def open(cls, settings: AppSettings) -> "Services":

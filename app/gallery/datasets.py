@@ -9,8 +9,8 @@ from fastapi.responses import Response
 
 from app.datasets import listing, places
 from app.datasets.known import Availability, Source
-from app.datasets.pictures import Columns, Seed, Split, default_scale
 from app.datasets.schemas import DatasetRead
+from app.datasets.sheets import Columns, Seed, Split, default_scale
 from app.deps import DatasetName, Reading, Service
 from app.errors import DataNotHere
 from app.gallery.frame import PageRoute, page

@@ -38,7 +38,7 @@ class RegistryCollector(Collector):
 
     def collect(self) -> Iterable[Metric]:
         """The metrics; called by the client library for each scrape."""
-        found, seconds = self._current()
+        found, seconds = self.current()
         yield GaugeMetricFamily("distilled_registry_up", "1: the registry can be read", value=float(found is not None))
         yield GaugeMetricFamily(
             "distilled_registry_look_seconds", "How long the last look at the registry took", value=seconds
@@ -46,7 +46,12 @@ class RegistryCollector(Collector):
         if found is not None:
             yield from metrics(found)
 
-    def _current(self) -> tuple[Gauges | None, float]:
+    def forget(self) -> None:
+        """Look anew when next asked, however soon that is."""
+        self._looked_at = None
+
+    def current(self) -> tuple[Gauges | None, float]:
+        """What the last look found, and how long it took in seconds. None: the registry is away."""
         with self._lock:
             now = time.monotonic()
             if self._looked_at is None or now - self._looked_at >= self._keep_seconds:

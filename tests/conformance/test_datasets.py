@@ -62,6 +62,21 @@ def test_an_upload_is_registered_with_what_is_in_it(wire: Wire, free_name: str, 
     wire.problem(404, "DELETE", f"/v1/datasets/{free_name}")
 
 
+def test_its_images_are_shown_a_class_a_row(wire: Wire, free_name: str, prefix: str) -> None:
+    send(wire, free_name, npz(f"{prefix}-shown"), status=201)
+    path = f"/v1/datasets/{free_name}/samples.png"
+    whole = wire.ok("GET", f"{path}?columns=3&scale=1")
+    assert whole.headers["content-type"] == "image/png"
+    assert whole.headers["etag"]
+    width, height = (int.from_bytes(whole.content[at : at + 4]) for at in (16, 20))
+    assert width > 3 * SIDE
+    assert height > len(CLASSES) * SIDE
+    first = wire.ok("GET", f"{path}?columns=3&scale=1&classes={CLASSES[0]}")
+    assert int.from_bytes(first.content[20:24]) < height
+    assert wire.ok("GET", f"{path}?seed=1").content == wire.ok("GET", f"{path}?seed=1").content
+    wire.ok("GET", f"{path}?columns=0", status=422)
+
+
 def test_the_digest_is_of_images_and_labels(wire: Wire, free_name: str, prefix: str, dataset: str) -> None:
     told = send(wire, free_name, npz(prefix), status=201).json()
     assert told["digest"] == wire.get(f"/v1/datasets/{dataset}")["digest"]

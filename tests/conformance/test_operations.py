@@ -24,6 +24,16 @@ def test_workers_are_told_with_device_work_and_sign_of_life(wire: Wire, worker: 
     assert first["last_heartbeat"] >= first["started_at"]
 
 
+def test_the_status_tells_queues_room_and_failures(wire: Wire) -> None:
+    told = wire.get("/v1/status")
+    assert told["ready"] == all(part["state"] == "ok" for part in told["checks"].values())
+    assert {"cpu", "gpu", "evaluate", "validate"} <= {one["queue"] for one in told["queues"]}
+    assert all(one["waiting"] >= 0 and one["oldest_seconds"] >= 0 for one in told["queues"])
+    assert told["store"]["bytes"] >= 0
+    assert all(one["last_day"] <= one["last_week"] for one in told["failures"])
+    assert all(isinstance(said, str) for said in told["advice"])
+
+
 def test_the_gallery_and_the_documentation_are_pages_that_load_nothing_from_elsewhere(wire: Wire) -> None:
     for path in ("/", "/docs"):
         page = wire.ok("GET", path)
