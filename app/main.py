@@ -11,14 +11,14 @@ from app import errors, freeing, health, status
 from app.admin import auditing
 from app.admin import routes as admin
 from app.aliases import routes as aliases
-from app.artifacts import comparing, evaluating
+from app.artifacts import choosing, comparing, evaluating
 from app.artifacts import routes as artifacts
 from app.croissant import routes as croissant
 from app.datasets import resumable, sheets
 from app.datasets import routes as datasets
 from app.datasets.uploads import remove_stale
 from app.deps import known_query
-from app.gallery import artifact, assets, documentation, login, pair
+from app.gallery import artifact, assets, browsing, documentation, login, pair
 from app.gallery import datasets as dataset_pages
 from app.gallery import jobs as job_pages
 from app.gallery import routes as gallery
@@ -63,6 +63,7 @@ ROUTERS = (
     job_webhooks.router,
     job_pictures.router,
     artifacts.router,
+    choosing.router,
     evaluating.router,
     comparing.router,
     samples.router,
@@ -80,6 +81,7 @@ ROUTERS = (
     health.router,
     status.router,
     metrics.router,
+    browsing.router,
     gallery.router,
     dataset_pages.router,
     artifact.router,

@@ -8,14 +8,26 @@ from sqlalchemy.orm import Session
 
 from registry import blobs, errors
 from registry.clock import utc_now
-from registry.finding import Sort, find
+from registry.finding import Facets, Filters, Sort, facets, find
 from registry.ids import is_id, new_id
 from registry.models import LIVING, Alias, Artifact, ArtifactClass, Job, Json
 
 if TYPE_CHECKING:
     from registry.jobs.publishing import Publication
 
-__all__ = ["Sort", "classes", "delete", "find", "get", "id_of", "publish", "restore"]
+__all__ = [
+    "Facets",
+    "Filters",
+    "Sort",
+    "classes",
+    "delete",
+    "facets",
+    "find",
+    "get",
+    "id_of",
+    "publish",
+    "restore",
+]
 
 
 def publish(session: Session, publication: "Publication", *, job: Job) -> Artifact:

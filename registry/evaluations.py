@@ -103,6 +103,14 @@ def of_artifact(session: Session, artifact_id: str) -> Sequence[Evaluation]:
     return session.scalars(asked).all()
 
 
+def standing(session: Session, artifact_ids: Sequence[str]) -> dict[str, Evaluation]:
+    """The evaluation whose accuracy stands for each of these artifacts; those that were not measured are absent."""
+    theirs = select(Evaluation).join(Artifact, Artifact.id == Evaluation.artifact_id)
+    theirs = theirs.where(Artifact.id.in_(artifact_ids), Evaluation.network == Artifact.network)
+    measured = session.scalars(theirs.where(Evaluation.state == State.SUCCEEDED).order_by(Evaluation.id.desc()))
+    return {evaluation.artifact_id: evaluation for evaluation in measured}  # the first that was asked for comes last
+
+
 def claim(
     session: Session,
     evaluation_id: str,

@@ -1,7 +1,8 @@
 """The query over artifacts: filters that can be combined, three sorts, pages by key."""
 
+from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any
+from typing import Any, TypedDict, Unpack
 
 from sqlalchemy import ColumnElement, Select, SQLColumnExpression, and_, func, or_, select
 from sqlalchemy.orm import Session
@@ -22,54 +23,121 @@ class Sort(StrEnum):
     BYTES_FALLING = "-bytes"
 
 
+class Filters(TypedDict, total=False):
+    """What artifacts are chosen by; None chooses nothing. All that are given must hold.
+
+    `words` are looked for in any case, each in the data set's name, the preset, the kind, the aliases, the names of
+    classes, or as an id. `class_` is a class's name or index. `ratio` finds what a recipe with that ratio makes: its
+    images per class are round(ratio × training images / classes), at least 1. With `network`, only artifacts evaluated
+    on it are found, and `min_accuracy` (0..1) and the sort look at that network. `max_bytes` is the size of the file.
+    `deleted` finds those that were deleted and can be restored, in place of the others.
+    """
+
+    words: str | None
+    dataset: str | None
+    kind: str | None
+    method: str | None
+    class_: str | None
+    ipc: int | None
+    ratio: float | None
+    network: str | None
+    min_accuracy: float | None
+    max_bytes: int | None
+    alias: str | None
+    job: str | None
+    deleted: bool
+
+
+#: What `facets` counts by.
+FACETS = (Artifact.dataset, Artifact.method, Artifact.kind, Artifact.ipc)
+#: A value of a facet and how many artifacts have it.
+Counted = tuple[str | int | None, int]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Facets:
+    """total: how many artifacts pass all filters. counts: of each facet, the most frequent value first."""
+
+    total: int
+    counts: dict[str, list[Counted]]
+
+
 def find(
     session: Session,
     *,
-    dataset: str | None = None,
-    kind: str | None = None,
-    method: str | None = None,
-    class_: str | None = None,
-    ipc: int | None = None,
-    ratio: float | None = None,
-    network: str | None = None,
-    min_accuracy: float | None = None,
-    max_bytes: int | None = None,
-    alias: str | None = None,
-    job: str | None = None,
-    deleted: bool = False,
     sort: Sort = Sort.CREATED_FALLING,
     limit: int = 50,
     cursor: str | None = None,
+    **filters: Unpack[Filters],
 ) -> Page[Artifact]:
-    """A page of the artifacts that pass every filter given. Raises InvalidCursor, InvalidQuery.
-
-    deleted: those that were deleted and can be restored, in place of the others.
-
-    `class_` is a class's name or index. `ratio` finds what a recipe with that ratio makes: its images per class are
-    round(ratio × training images / classes), at least 1. With `network`, only artifacts evaluated on it are found, and
-    `min_accuracy` (0..1) and the sort look at that network. `max_bytes` is the size of the file.
-    """
+    """A page of the artifacts that pass every filter given. Raises InvalidCursor, InvalidQuery."""
     paging.checked_limit(limit)
-    accuracy = _accuracy_on(network) if network is not None else Artifact.accuracy
-    there = Artifact.deleted_at.is_not(None) if deleted else Artifact.deleted_at.is_(None)
-    query = select(Artifact, accuracy.label("shown_accuracy")).where(there)
-    plain: list[tuple[ColumnElement[bool], object]] = [
-        (Artifact.dataset == (dataset or "").lower(), dataset),
-        (Artifact.kind == kind, kind),
-        (Artifact.method == method, method),
-        (Artifact.ipc == ipc, ipc),
-        (Artifact.content_bytes <= (max_bytes or 0), max_bytes),
-        (accuracy.is_not(None), network),
-        (accuracy >= (min_accuracy or 0.0), min_accuracy),
-        (_holds(class_ or ""), class_),
-        (_made_by_ratio(ratio or 0.0), ratio),
-        (Artifact.id.in_(select(Alias.artifact_id).where(Alias.name == alias)), alias),
-        (Artifact.id.in_(select(Job.artifact_id).where(Job.id == job)), job),
-    ]
-    for condition, asked in plain:
-        if asked is not None:
-            query = query.where(condition)
+    accuracy = _accuracy(filters)
+    query = select(Artifact, accuracy.label("shown_accuracy")).where(*_conditions(filters))
     return _page(session, query, accuracy, sort=sort, limit=limit, cursor=cursor)
+
+
+def facets(session: Session, **filters: Unpack[Filters]) -> Facets:
+    """How many artifacts there are of each data set, preset, kind and number of images per class.
+
+    Each is counted among those that pass all *other* filters: so many would be found if it were chosen instead.
+    """
+    names = [column.key for column in FACETS]
+    chosen = [filters.get(name) for name in names]
+    chosen[0] = None if filters.get("dataset") is None else str(filters.get("dataset")).lower()
+    others: Any = {name: value for name, value in filters.items() if name not in names}
+    query = select(*FACETS, func.count()).where(*_conditions(others)).group_by(*FACETS)
+    counts: dict[str, dict[str | int | None, int]] = {name: {} for name in names}
+    total = 0
+    for *values, number in session.execute(query):
+        fits = [asked is None or asked == value for asked, value in zip(chosen, values, strict=True)]
+        total += number if all(fits) else 0
+        for i, (name, value) in enumerate(zip(names, values, strict=True)):
+            if all(fits[:i] + fits[i + 1 :]):
+                counts[name][value] = counts[name].get(value, 0) + number
+    ordered = {name: sorted(found.items(), key=_most_first) for name, found in counts.items()}
+    return Facets(total=total, counts=ordered)
+
+
+def _most_first(counted: Counted) -> tuple[int, bool, int, str]:
+    value, number = counted
+    return (-number, value is None, value if isinstance(value, int) else 0, str(value))
+
+
+def _accuracy(filters: Filters) -> SQLColumnExpression[float | None]:
+    network = filters.get("network")
+    return Artifact.accuracy if network is None else _accuracy_on(network)
+
+
+def _conditions(filters: Filters) -> list[ColumnElement[bool]]:
+    asked, accuracy = filters.get, _accuracy(filters)
+    conditions: list[tuple[ColumnElement[bool], object]] = [
+        (Artifact.dataset == (asked("dataset") or "").lower(), asked("dataset")),
+        (Artifact.kind == asked("kind"), asked("kind")),
+        (Artifact.method == asked("method"), asked("method")),
+        (Artifact.ipc == asked("ipc"), asked("ipc")),
+        (Artifact.content_bytes <= (asked("max_bytes") or 0), asked("max_bytes")),
+        (accuracy.is_not(None), asked("network")),
+        (accuracy >= (asked("min_accuracy") or 0.0), asked("min_accuracy")),
+        (_holds(asked("class_") or ""), asked("class_")),
+        (_made_by_ratio(asked("ratio") or 0.0), asked("ratio")),
+        (Artifact.id.in_(select(Alias.artifact_id).where(Alias.name == asked("alias"))), asked("alias")),
+        (Artifact.id.in_(select(Job.artifact_id).where(Job.id == asked("job"))), asked("job")),
+    ]
+    there = Artifact.deleted_at.is_not(None) if asked("deleted") else Artifact.deleted_at.is_(None)
+    words = dict.fromkeys((asked("words") or "").split())
+    return [there, *(condition for condition, given in conditions if given is not None), *map(_tells_of, words)]
+
+
+def _tells_of(word: str) -> ColumnElement[bool]:
+    """Whether a word is found with an artifact, in any case as far as the database knows of cases."""
+    has = {"other": word, "autoescape": True}
+    return or_(
+        Artifact.id == word,
+        *(column.icontains(**has) for column in (Artifact.dataset, Artifact.method, Artifact.kind)),
+        Artifact.id.in_(select(Alias.artifact_id).where(Alias.name.icontains(**has))),
+        Artifact.id.in_(select(ArtifactClass.artifact_id).where(ArtifactClass.name.icontains(**has))),
+    )
 
 
 def _accuracy_on(network: str) -> ColumnElement[float | None]:

@@ -4,10 +4,11 @@ from typing import Annotated
 
 from fastapi import APIRouter, Query, Request, Response
 
+from app.artifacts.choosing import Chosen
 from app.artifacts.content import Content, respond
 from app.artifacts.manifest import manifest
 from app.artifacts.schemas import ArtifactRead, Manifest
-from app.deps import ArtifactName, DatasetQuery, MethodQuery, Reading, Service
+from app.deps import ArtifactName, Reading, Service
 from app.keys.caller import Record
 from app.keys.scopes import READ, submits
 from app.paging import Cursor, Limit, PageRead, link_next
@@ -28,24 +29,11 @@ CONTENT = {
 
 
 @router.get("", dependencies=[READ], responses=responses(422))
-def list_artifacts(  # noqa: PLR0917 -- a filter each; FastAPI passes them by name
+def list_artifacts(
     request: Request,
     response: Response,
     session: Reading,
-    dataset: DatasetQuery = None,
-    kind: Annotated[str | None, Query(max_length=32, description="images, memory or generator")] = None,
-    method: MethodQuery = None,
-    class_: Annotated[str | None, Query(alias="class", max_length=255, description="a class's name or index")] = None,
-    ipc: Annotated[int | None, Query(ge=1, le=2**31 - 1, description="images per class")] = None,
-    ratio: Annotated[
-        float | None, Query(gt=0, le=1, allow_inf_nan=False, description="what a recipe with this ratio makes")
-    ] = None,
-    network: Annotated[str | None, Query(max_length=64, description="only those evaluated on this network")] = None,
-    min_accuracy: Annotated[float | None, Query(ge=0, le=1, allow_inf_nan=False, description="0..1")] = None,
-    max_bytes: Annotated[int | None, Query(ge=0, le=2**63 - 1, description="size of the file, at most")] = None,
-    alias: Annotated[str | None, Query(max_length=96, description="the one with this name")] = None,
-    job: Annotated[str | None, Query(max_length=40, description="the one that this job made")] = None,
-    deleted: Annotated[bool, Query(description="those that were deleted and can be restored")] = False,
+    filters: Chosen,
     sort: Annotated[
         Sort, Query(description="`-` is falling; what was never evaluated comes last")
     ] = Sort.CREATED_FALLING,
@@ -53,24 +41,7 @@ def list_artifacts(  # noqa: PLR0917 -- a filter each; FastAPI passes them by na
     cursor: Cursor = None,
 ) -> PageRead[ArtifactRead]:
     """The artifacts that pass every filter."""
-    page = artifacts.find(
-        session,
-        dataset=dataset,
-        kind=kind,
-        method=method,
-        class_=class_,
-        ipc=ipc,
-        ratio=ratio,
-        network=network,
-        min_accuracy=min_accuracy,
-        max_bytes=max_bytes,
-        alias=alias,
-        job=job,
-        deleted=deleted,
-        sort=sort,
-        limit=limit,
-        cursor=cursor,
-    )
+    page = artifacts.find(session, **filters, sort=sort, limit=limit, cursor=cursor)
     link_next(request, response, page.next_cursor)
     return PageRead(items=[ArtifactRead.model_validate(item) for item in page.items], next_cursor=page.next_cursor)
 

@@ -1,24 +1,14 @@
-"""Pages for people: what there is, and what a problem means."""
+"""What belongs to no other page: the document of the API, and what a problem means."""
 
 from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse, Response
 
-from app.deps import Reading
 from app.errors import BROKEN_DETAIL, KINDS
 from app.gallery.frame import PageRoute, page
 from app.keys.scopes import READ
-from registry import artifacts, errors
+from registry import errors
 
 router = APIRouter(include_in_schema=False, dependencies=[READ], route_class=PageRoute)
-
-SHOWN = 50
-
-
-@router.get("/")
-def index(request: Request, session: Reading) -> Response:
-    """What there is, on one page."""
-    found = artifacts.find(session, limit=SHOWN)
-    return page(request, "gallery.html", artifacts=found.items, more=found.next_cursor is not None)
 
 
 @router.get("/openapi.json", response_class=JSONResponse)

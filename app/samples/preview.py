@@ -40,8 +40,13 @@ def preview(
         Query(alias="mix", description="two classes, by name or index: a strip from the first to the second"),
     ] = None,
     rows: Annotated[int | None, Query(ge=1, le=20, description="rows of a strip, an image each; 3 without it")] = None,
+    wrap: Annotated[
+        int | None, Query(ge=1, le=100, description="images in a row: classes go on side by side, not a row each")
+    ] = None,
 ) -> Response:
     """A contact sheet, a class a row, each image enlarged without smoothing.
+
+    With `wrap` its rows are full: what a small picture of the whole needs, whatever it holds of each class.
 
     With `mix` a strip, of an artifact that can recall mixtures: each row is one image on its way from a class to
     another, in `columns` even steps.
@@ -55,15 +60,17 @@ def preview(
         shown = min(number or columns, columns)
         deal = per_class(Amount(ipc=shown), found, classes=len(chosen), held=number)
         drawn = draw(service, found, classes=chosen, deal=deal)
-        pictures = np.split(drawn.images.astype(np.uint8), len(chosen))
+        images = drawn.images.astype(np.uint8)
+        pictures = np.split(images, len(chosen) if wrap is None else range(wrap, len(images), wrap))
     else:
-        if classes is not None:
-            raise InvalidRequest.at("/query/classes", "does not go with `mix`, which names the classes of a strip")
+        for name, given in (("classes", classes), ("wrap", wrap)):
+            if given is not None:
+                raise InvalidRequest.at(f"/query/{name}", "does not go with `mix`, which makes a strip of two classes")
         found = artifacts.get(session, artifact)
         pictures = strip(service, found, between=between, columns=columns, rows=rows)
     width = found.header["space"]["shape"][2]
     try:
-        sheet = contact_sheet(pictures, columns=columns, scale=scale or max(1, PREVIEW_WIDTH // width))
+        sheet = contact_sheet(pictures, columns=wrap or columns, scale=scale or max(1, PREVIEW_WIDTH // width))
     except SheetTooLarge as error:
         raise InvalidRequest(below("/query", error.problems)) from error
     digest = hashlib.sha256(sheet).hexdigest()

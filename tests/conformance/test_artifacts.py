@@ -52,6 +52,25 @@ def test_filters_find_what_they_say(wire: Wire, everything: str, images: Made, g
     assert {query: set(ids(wire, f"{everything}&{query}")) for query in wanted} == wanted
 
 
+def test_words_find_an_artifact_by_what_is_told_of_it(wire: Wire, everything: str, images: Made, soft: Made) -> None:
+    assert set(ids(wire, f"{everything}&q=KIP images")) == {images.id, soft.id}
+    assert ids(wire, f"{everything}&q={images.id}") == [images.id]
+    assert ids(wire, f"{everything}&q=tabby no-such-word") == []
+
+
+def test_facets_count_what_would_be_found(wire: Wire, everything: str, dataset: str) -> None:
+    query = everything.partition("?")[2]
+    told = wire.get(f"/v1/facets?{query}")
+    assert told["total"] == len(ids(wire, everything))
+    for facet in ("method", "kind", "ipc"):
+        counts = {one["value"]: one["count"] for one in told[facet] if one["value"] is not None}
+        assert counts == {value: len(ids(wire, f"{everything}&{facet}={value}")) for value in counts}
+        assert [one["count"] for one in told[facet]] == sorted((one["count"] for one in told[facet]), reverse=True)
+    narrower = wire.get(f"/v1/facets?{query}&ipc=3")
+    assert narrower["ipc"] == told["ipc"]
+    assert wire.pointers("GET", "/v1/facets?sort=bytes") == ["/query/sort"]
+
+
 def test_a_ratio_finds_what_a_recipe_with_it_makes(wire: Wire, everything: str, images: Made, dataset: str) -> None:
     train = wire.get(f"/v1/datasets/{dataset}")["train"]
     ratio = images.manifest["ratio"]

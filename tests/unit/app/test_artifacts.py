@@ -46,6 +46,10 @@ def found(client: TestClient, query: str) -> list[str]:
         ("min_accuracy=0.6", [1]),
         ("max_bytes=10", []),
         ("alias=best", []),
+        ("q=CAT+digits", [1, 0]),
+        ("q=dm&ipc=5", [1]),
+        ("q=nowhere", []),
+        ("q=", [2, 1, 0]),
     ],
 )
 def test_artifacts_are_found_by_what_they_are(
@@ -58,6 +62,23 @@ def test_artifacts_are_found_by_alias_and_by_job(client: TestClient, three: list
     client.put("/v1/aliases/best", json={"artifact_id": three[1].id})
     assert found(client, "alias=best") == [three[1].id]
     assert found(client, f"job={three[2].job_id}") == [three[2].id]
+
+
+def test_facets_tell_how_many_would_be_found(client: TestClient, three: list[Published]) -> None:
+    told = client.get("/v1/facets?q=digits&ipc=5").json()
+    assert told == {
+        "total": 1,
+        "dataset": [{"value": "digits", "count": 1}],
+        "method": [{"value": "dm", "count": 1}],
+        "kind": [{"value": "images", "count": 1}],
+        "ipc": [{"value": 3, "count": 2}, {"value": 5, "count": 1}],
+    }
+    for found in told["ipc"]:
+        assert len(client.get(f"/v1/artifacts?q=digits&ipc={found['value']}").json()["items"]) == found["count"]
+    assert len(client.get("/v1/facets?most=1").json()["ipc"]) == 1
+    assert client.get("/v1/facets?class=nothere").json()["total"] == 0
+    assert pointers(client.get("/v1/facets?most=0&sort=bytes")) == ["/query/sort"]
+    assert pointers(client.get("/v1/facets?q=a+b+c+d+e+f+g+h+i")) == ["/query/q"]
 
 
 def test_pages_name_the_next_one_under_the_same_query(client: TestClient, three: list[Published]) -> None:

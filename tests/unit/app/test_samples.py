@@ -212,6 +212,17 @@ def test_the_preview_is_a_sheet_with_a_class_a_row(client: TestClient, published
     assert np.asarray(picture)[2, 2].tolist() == first_dog[0, 0].tolist()
 
 
+def test_a_preview_that_wraps_has_full_rows(client: TestClient, published: Published) -> None:
+    """Two images of each of three classes, in rows of four: the second row is half empty."""
+    response = client.get(f"/v1/artifacts/{published.id}/preview.png?columns=2&wrap=4&scale=1")
+    picture = np.asarray(Image.open(io.BytesIO(response.content)))
+    assert picture.shape[:2] == (2 * 6 + 2, 4 * 6 + 2)
+    held = sample_stored(client, published).reshape(3, 3, 4, 4, 3)
+    np.testing.assert_array_equal(picture[2:6, 14:18], held[1, 0])
+    np.testing.assert_array_equal(picture[8:12, 8:12], held[2, 1])
+    assert (picture[8:, 14:] == 255).all()
+
+
 def sample_stored(client: TestClient, published: Published) -> Any:
     return load(client.get(f"/v1/artifacts/{published.id}/download").content)["images"]
 
@@ -223,6 +234,7 @@ def sample_stored(client: TestClient, published: Published) -> Any:
         ("scale=65", "/query/scale"),
         ("classes=x", "/query/classes"),
         ("w=1", "/query/w"),
+        ("wrap=0", "/query/wrap"),
     ],
 )
 def test_a_wrong_preview_names_its_parameter(

@@ -105,6 +105,7 @@ def test_the_same_question_has_the_same_bytes_under_one_tag(client: TestClient, 
         ("mix=cat,dog&rows=21", "/query/rows"),
         (f"mix=cat,dog&rows={ROWS + 1}", "/query/rows"),
         ("mix=cat,dog&classes=cat", "/query/classes"),
+        ("mix=cat,dog&wrap=2", "/query/wrap"),
         ("rows=2", "/query/rows"),
     ],
 )

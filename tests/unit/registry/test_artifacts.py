@@ -324,3 +324,48 @@ def test_recipes_without_evaluation_queue_none(database: Database) -> None:
     artifact = publish(database, recipe={**RECIPE, "evaluation": None})
     with database.read() as session:
         assert list(evaluations.of_artifact(session, artifact.id)) == []
+
+
+def test_words_are_found_wherever_an_artifact_tells_of_them(database: Database) -> None:
+    pets = publish(database, content="a", dataset="Pets", classes=("Tabby cat", "100% dog"), ipc=1)
+    digits = publish(database, content="b", dataset="digits", ipc=10, kind="memory")
+    with database.write() as session:
+        aliases.put(session, "Best-Of_Digits", artifact=digits.id)
+
+    assert found(database, words="PET") == [pets.id]
+    assert found(database, words="tabby") == found(database, words="cat  tAB") == [pets.id]
+    assert found(database, words="memory best-of digits") == [digits.id]
+    assert set(found(database, words="frepo")) == {pets.id, digits.id}
+    assert found(database, words=pets.id) == [pets.id]
+    assert found(database, words="cat memory") == []
+    assert found(database, words="100%") == [pets.id]  # neither % nor _ stands for anything but itself
+    assert found(database, words="best_of") == []
+    assert len(found(database, words="  ")) == 2
+    assert found(database, words="cat", ipc=10) == []
+
+
+def test_each_facet_is_counted_under_the_filters_on_the_others(database: Database) -> None:
+    publish(database, content="a", dataset="digits", ipc=1)
+    publish(database, content="b", dataset="digits", ipc=10)
+    publish(database, content="c", dataset="digits", ipc=10, kind="memory")
+    publish(database, content="d", dataset="pets", ipc=10)
+    gone = publish(database, content="e", dataset="pets", ipc=50)
+    with database.write() as session:
+        artifacts.delete(session, gone.id)
+    with database.read() as session:
+        every = artifacts.facets(session)
+        assert every.total == 4
+        assert every.counts == {
+            "dataset": [("digits", 3), ("pets", 1)],
+            "method": [("frepo", 4)],
+            "kind": [("images", 3), ("memory", 1)],
+            "ipc": [(10, 3), (1, 1)],
+        }
+        some = artifacts.facets(session, dataset="DIGITS", ipc=10)
+        assert some.total == 2
+        assert some.counts["dataset"] == [("digits", 2), ("pets", 1)]
+        assert some.counts["ipc"] == [(10, 2), (1, 1)]
+        assert some.counts["kind"] == [("images", 1), ("memory", 1)]
+        searched = artifacts.facets(session, words="pets", kind="memory")
+        assert (searched.total, searched.counts["kind"], searched.counts["dataset"]) == (0, [("images", 1)], [])
+        assert artifacts.facets(session, deleted=True).counts["ipc"] == [(50, 1)]

@@ -115,6 +115,7 @@ def test_the_artifacts_accuracy_is_that_of_the_first_training_asked_for(database
         evaluations.finish(session, other.id, attempt=later.attempt, result=result(0.9))
         artifact = artifacts.get(session, held.artifact_id)
         assert (artifact.network, artifact.accuracy) == ("convnet3", 0.6)
+        assert evaluations.standing(session, [artifact.id, "art_x"])[artifact.id].id == waiting
         # Nor is the better one of two trainings what it is found by: the test images would have chosen it.
         assert artifacts.find(session, network="convnet3", min_accuracy=0.7).items == []
         assert artifacts.find(session, network="convnet3", min_accuracy=0.6).items == [artifact]
@@ -129,6 +130,8 @@ def test_an_artifact_that_was_never_to_be_evaluated_gets_its_network_later(datab
             evaluations.finish(session, evaluation.id, attempt=held.attempt, result=result(accuracy))
     with database.read() as session:
         now = artifacts.get(session, artifact.id)
+        (standing,) = evaluations.standing(session, [now.id]).values()
+    assert (standing.network, standing.accuracy) == ("mlp", 0.3)
     assert (now.primary_network, now.network, now.accuracy) == ("mlp", "mlp", 0.3)
 
 

@@ -31,6 +31,8 @@ CURSOR = encode(Position(sort="-created", value=None, row_id="art_" + "0" * 32))
         lambda session: leases.run_out(session, Job),
         lambda session: artifacts.find(session, cursor=CURSOR),
         lambda session: artifacts.find(session, dataset="digits", cursor=CURSOR),
+        artifacts.facets,
+        lambda session: artifacts.facets(session, dataset="digits", ipc=1),
         lambda session: artifacts.find(session, sort=Sort.BYTES),
         lambda session: artifacts.find(session, sort=Sort.ACCURACY_FALLING),
     ],
