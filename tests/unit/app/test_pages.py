@@ -105,7 +105,7 @@ def test_a_failure_keeps_its_status_and_headers(
     def fail(*args: Any, **options: Any) -> None:
         raise error
 
-    monkeypatch.setattr("app.gallery.routes.page", fail)
+    monkeypatch.setattr("app.gallery.browsing.page", fail)
     told = client.get("/", headers=BROWSER)
     assert (told.status_code, told.headers["content-type"]) == (status, "text/html; charset=utf-8")
     assert header in told.headers
