@@ -10,6 +10,7 @@
     + NotFound, Conflict, Invalid, NotAllowed, Unavailable
   - DigestMismatch
   - MissingExtra            also an ImportError
+  - NothingToPlot
 """
 
 from collections.abc import Sequence
@@ -61,6 +62,10 @@ class DigestMismatch(DistilledError):
 
 class MissingExtra(DistilledError, ImportError):
     """Something is not installed that the library can do without; the message says how to install it."""
+
+
+class NothingToPlot(DistilledError):
+    """There are no figures for this plot, or no way to write it as asked; the message says what to do."""
 
 
 class ServiceError(DistilledError):

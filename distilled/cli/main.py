@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from distilled import __version__
-from distilled.cli import artifacts, data, evaluations, jobs, keys, quickstart, server, upkeep
+from distilled.cli import artifacts, data, evaluations, jobs, keys, plot, quickstart, server, upkeep
 from distilled.cli.exits import MEANINGS
 from distilled.cli.session import Commands
 
@@ -25,7 +25,7 @@ def build() -> typer.Typer:
         context_settings={"help_option_names": ["-h", "--help"]},
     )
     app.callback()(_distilled)
-    for part in (quickstart, server, jobs, artifacts, upkeep, evaluations, data, keys):
+    for part in (quickstart, server, jobs, artifacts, upkeep, evaluations, plot, data, keys):
         part.register(app)
     return app
 

@@ -10,7 +10,7 @@ from fastapi.testclient import TestClient
 from app.gallery.recipes import form_address, settings
 from app.services import CATALOG, Services
 from distilled.cli.recipes import combine
-from distilled.recipe import BUDGETS, expand
+from distilled.recipe import expand
 from registry import jobs
 from registry.models import EventKind
 from tests.unit.app.catalog import RECIPE
