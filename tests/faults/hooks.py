@@ -1,14 +1,19 @@
 """What a test changes in a process of the service: how a pool's children are born, the clock, and a step that hangs."""
 
 import ctypes
+import os
 import sqlite3
+import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+from weakref import WeakSet
 
 from sqlalchemy import Engine, event
 
+from registry.session import Database
 from workers import celery_app
 from workers.distill import loop
 from workers.distill.events import Event, Progress
@@ -21,10 +26,12 @@ UNIX_EPOCH_AS_JULIAN_DAY = 2440587.5
 CLOCK = "FAULTS_CLOCK"
 
 
-def put_in_place(environment: Mapping[str, str]) -> None:
+def put_in_place(environment: Mapping[str, str], *, is_worker: bool) -> None:
     """Change this process."""
     configured = celery_app.celery_config
     celery_app.celery_config = lambda settings: {**configured(settings), "worker_pool_start_method": "fork"}
+    if is_worker:
+        Forks().put_in_place()
     loop.run = _hanging(loop.run)
     if CLOCK in environment:
         clock = Path(environment[CLOCK])
@@ -35,6 +42,50 @@ def put_in_place(environment: Mapping[str, str]) -> None:
                 connection.create_function("julianday", 1, lambda _text: now(clock))
 
         event.listen(Engine, "connect", shift)
+
+
+class Forks:
+    """Lets a worker's main process fork only while none of its threads is in the database, nor any connection open.
+
+    A child of the real pool is a new interpreter. A fork has a copy of its parent's locks, those of SQLite too, in the
+    state that they were in: one that is held then is held for ever, and the child waits for it, or finds the database
+    locked by a connection that it does not have.
+    """
+
+    def __init__(self) -> None:
+        self._turn = threading.RLock()
+        self._is_child = False
+        self._databases: WeakSet[Database] = WeakSet()
+
+    def put_in_place(self) -> None:
+        """Change `Database` for the rest of this process's life."""
+        for name in ("read", "write"):
+            setattr(Database, name, self._in_turn(getattr(Database, name)))
+        os.register_at_fork(
+            before=self._before, after_in_parent=lambda: self._turn.release(), after_in_child=self._born
+        )
+
+    def _in_turn(self, block: Callable[[Database], Any]) -> Callable[[Database], Any]:
+        @contextmanager
+        def taken(database: Database) -> Generator[Any]:
+            if self._is_child:
+                with block(database) as session:
+                    yield session
+                return
+            with self._turn, block(database) as session:
+                self._databases.add(database)
+                yield session
+
+        return taken
+
+    def _before(self) -> None:
+        self._turn.acquire()
+        for database in () if self._is_child else tuple(self._databases):
+            database.close()
+
+    def _born(self) -> None:
+        self._is_child = True
+        self._turn = threading.RLock()
 
 
 def now(clock: Path) -> float:

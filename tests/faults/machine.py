@@ -85,7 +85,8 @@ def become(program: Program, parent_pid: int) -> int:
         os.dup2(os.open(os.devnull if number == 0 else program.log, mode), number)
     os.dup2(1, 2)
     module, *arguments = program.arguments
-    import_module("tests.faults.hooks").put_in_place(os.environ)
+    hooks = import_module("tests.faults.hooks")
+    hooks.put_in_place(os.environ, is_worker=module.startswith("workers"))
     return import_module(module).main(arguments)
 
 
