@@ -61,9 +61,7 @@ class Forks:
         """Change `Database` for the rest of this process's life."""
         for name in ("read", "write"):
             setattr(Database, name, self._in_turn(getattr(Database, name)))
-        os.register_at_fork(
-            before=self._before, after_in_parent=lambda: self._turn.release(), after_in_child=self._born
-        )
+        os.register_at_fork(before=self._before, after_in_parent=self._go_on, after_in_child=self._born)
 
     def _in_turn(self, block: Callable[[Database], Any]) -> Callable[[Database], Any]:
         @contextmanager
@@ -82,6 +80,9 @@ class Forks:
         self._turn.acquire()
         for database in () if self._is_child else tuple(self._databases):
             database.close()
+
+    def _go_on(self) -> None:
+        self._turn.release()
 
     def _born(self) -> None:
         self._is_child = True
