@@ -67,6 +67,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         without_mingle=True,
         quiet=True,
     )
+    # With it a child would print lines of its pool's own before ours are set up, and they are not JSON.
+    os.environ.pop("_MP_FORK_LOGLEVEL_", None)
     try:
         celery_worker.start()
     finally:
