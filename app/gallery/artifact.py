@@ -12,7 +12,7 @@ from app.artifacts.schemas import EvaluationRead, Manifest
 from app.deps import ArtifactName, Reading, Service
 from app.gallery.frame import PageRoute, page
 from app.gallery.markdown import rendered
-from app.gallery.using import Snippet, snippets
+from app.gallery.using import Snippet, key_header, snippets
 from app.hub.repositories import NAMESPACE, at
 from app.keys.caller import LOCAL, Asking
 from app.keys.scopes import READ
@@ -65,7 +65,7 @@ def show(  # noqa: PLR0917 -- a part of the address each; FastAPI passes them by
     chosen = class_indices(asked or None, names=about.classes)
     most = min(about.budget.images_per_class or MOST_COLUMNS, MOST_COLUMNS)
     shown = min(ipc or min(COLUMNS, about.budget.images_per_class or about.ipc or COLUMNS), most)
-    base = str(request.base_url).rstrip("/")
+    base, keyed = str(request.base_url).rstrip("/"), who is not LOCAL
     return page(
         request,
         "artifact.html",
@@ -89,8 +89,8 @@ def show(  # noqa: PLR0917 -- a part of the address each; FastAPI passes them by
         parts=continuing.parts(found.header),
         base_id=None if about.lineage.base is None else artifacts.id_of(session, about.lineage.base.digest),
         formats=list(DownloadFormat),
-        snippets=_snippets(about, name, base=base, keyed=who is not LOCAL),
-        base=base,
+        snippets=_snippets(about, name, base=base, keyed=keyed),
+        curl=f"curl -fOJ{key_header(keyed)} '{base}/v1/artifacts/{name}",
         card=rendered(_card(session, found)),
         facts=_facts(about, name),
     )

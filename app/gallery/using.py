@@ -14,6 +14,11 @@ class Snippet:
     code: str
 
 
+def key_header(keyed: bool) -> str:
+    """What curl says where a key is needed."""
+    return ' -H "Authorization: Bearer $DISTILLED_API_KEY"' if keyed else ""
+
+
 def snippets(base: str, name: str, *, ipc: int, soft: bool, keyed: bool, pictures: bool) -> list[Snippet]:
     """Ways to use the artifact of this id or alias.
 
@@ -21,7 +26,7 @@ def snippets(base: str, name: str, *, ipc: int, soft: bool, keyed: bool, picture
     is taken from DISTILLED_API_KEY and never written into a line. pictures: its images can be pictures.
     """
     url = f"{base}/v1/artifacts/{name}"
-    header = ' -H "Authorization: Bearer $DISTILLED_API_KEY"' if keyed else ""
+    header = key_header(keyed)
     token = 'os.environ["HF_TOKEN"] = os.environ["DISTILLED_API_KEY"]\n' if keyed else ""
     label = "soft.npy" if soft else "cls"
     tar = f"{url}/download?format=webdataset&ipc={ipc}"
