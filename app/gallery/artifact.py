@@ -16,7 +16,7 @@ from app.gallery.using import Snippet, key_header, snippets
 from app.hub.repositories import NAMESPACE, at
 from app.keys.caller import LOCAL, Asking
 from app.keys.scopes import READ
-from app.samples.choosing import class_indices
+from app.samples.choosing import MAX_IMAGES, class_indices
 from app.samples.schemas import MAX_SEED, Classes, DownloadFormat
 from app.services import Catalog
 from distilled import continuing, transfer
@@ -38,6 +38,7 @@ Columns = Annotated[int | None, Query(ge=1, le=MOST_COLUMNS, description="images
 First = Annotated[int, Query(ge=0, le=100_000, description="of the chosen classes, the first on the page")]
 #: What scripts keep in the address. The page itself is the same whatever it says.
 Kept = Annotated[str | None, Query(max_length=400)]
+Number = Annotated[int | None, Query(ge=1, le=MAX_IMAGES)]
 
 
 @router.get("/{name}")
@@ -52,7 +53,8 @@ def show(  # noqa: PLR0917 -- a part of the address each; FastAPI passes them by
     first: First = 0,
     image: Kept = None,
     seed: Annotated[int | None, Query(ge=0, le=MAX_SEED)] = None,
-    count: Annotated[int | None, Query(ge=1, le=100_000)] = None,
+    per_class: Number = None,
+    count: Number = None,
     ratio: Annotated[float | None, Query(gt=0, le=1, allow_inf_nan=False)] = None,
     mix: Kept = None,
 ) -> Response:

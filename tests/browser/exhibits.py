@@ -39,7 +39,7 @@ def exhibit(services: Services, kind: str, *, alias: str, storage: str = "uint8"
     elif kind == "memory":
         made = _memory(space, storage=storage)
     else:
-        made = generator(space=ImageSpace(space.shape, space.mean, space.std, tuple(space.classes)), width=8, latent=16)
+        made = generator(space=space, width=8, latent=16)
     images = None if kind == "generator" else HELD * space.num_classes
     header: dict[str, Any] = {
         "format": 1,

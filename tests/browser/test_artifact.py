@@ -8,7 +8,7 @@ import pytest
 from playwright.sync_api import Locator, Page, expect
 from safetensors.numpy import load
 
-from tests.browser.browsing import Watch, assert_accessible, assert_no_sideways_scrolling
+from tests.browser.browsing import SCHEMES, Watch, assert_accessible, assert_no_sideways_scrolling
 from tests.browser.conftest import Front, OpenWindow
 from tests.browser.exhibits import HELD, exhibit, measure
 
@@ -142,15 +142,19 @@ def test_what_may_be_done_is_done(page: Page, front: Front) -> None:
     page.get_by_label("New alias").fill("second")
     page.get_by_role("button", name="Set").click()
     expect(page.locator(".chips")).to_contain_text("second")
+    expect(page.locator("#grid .cell").first).to_be_visible()  # so scripts have begun
     page.get_by_role("button", name="Take the alias second away").click()
     expect(page.locator(".chips")).not_to_contain_text("second")
+    expect(page.locator("#grid .cell").first).to_be_visible()
     page.get_by_role("tab", name="Results").click()
     page.get_by_label("Networks, with commas").fill("mlp-w16, resnet10")
     page.get_by_role("button", name="Measure").click()
-    expect(page.locator("#results")).to_contain_text("resnet10")
+    expect(page.locator("#results")).to_contain_text("resnet10 unseen")
+    expect(page.locator("#grid .cell")).to_have_count(10 * HELD)
     assert len(front.services.queue.evaluations) == 2
     page.get_by_role("button", name="Take the alias digits-best away").click()
     expect(page).to_have_url(re.compile(made.id))
+    expect(page.locator("#grid .cell")).to_have_count(10 * HELD)
     page.get_by_role("button", name="Delete").click()
     page.get_by_role("button", name="sure").click()
     expect(page.get_by_role("heading", level=1)).to_have_text("This artifact was deleted")
@@ -197,10 +201,10 @@ def test_everybody_can_use_every_part(page: Page, front: Front, kind: str) -> No
     parts = page.get_by_role("tab").all()
     if kind != "images":
         parts = [part for part in parts if part.inner_text() in ("Memory", "Draw again", "Mix classes")]
-    for part in parts:
+    for i, part in enumerate(parts):
         part.click()
         page.wait_for_load_state("networkidle")
-        assert_accessible(page, schemes=("light", "dark") if kind == "images" else ("dark",))
+        assert_accessible(page, schemes=(SCHEMES[i % 2],))
         page.set_viewport_size({"width": 390, "height": 800})
         assert_no_sideways_scrolling(page)
         page.set_viewport_size({"width": 1280, "height": 800})

@@ -8,7 +8,12 @@ const MOST = 1000; // images that a page shows at a time
 const MIXED = 8; // images of a mixture
 const TIMES = 48; // CSS pixels of an image
 const STEPS = 9; // of a strip
-const MEASURES = { ipc: ["Images of each class", 1], count: ["Images in all", 1], ratio: ["% of the real images", 100] };
+// What the API calls it -> what it is called in the address and on the page, and how many of it make one.
+const MEASURES = {
+  ipc: { word: "per_class", said: "Images of each class", unit: 1 },
+  count: { word: "count", said: "Images in all", unit: 1 },
+  ratio: { word: "ratio", said: "% of the real images", unit: 100 },
+};
 
 function newSeed() {
   return Math.floor(Math.random() * 2 ** 31);
@@ -23,13 +28,14 @@ export function drawing(facts) {
   const panel = document.getElementById("draw");
   let asked = null;
 
-  measure.value = ["count", "ratio"].find((name) => kept(name)) ?? "ipc";
+  measure.value = Object.keys(MEASURES).find((name) => kept(MEASURES[name].word)) ?? "ipc";
   seed.value = kept("seed") ?? newSeed();
-  amount.value = Number(kept(measure.value) ?? 5) * (kept(measure.value) ? MEASURES[measure.value][1] : 1);
-  document.getElementById("amount-said").textContent = MEASURES[measure.value][0];
+  const asking = () => MEASURES[measure.value];
+  amount.value = Number(kept(asking().word) ?? 5 / asking().unit) * asking().unit;
+  document.getElementById("amount-said").textContent = asking().said;
 
   async function draw() {
-    const number = Number(amount.value) / MEASURES[measure.value][1];
+    const number = Number(amount.value) / asking().unit;
     const images = { ipc: number * facts.classes.length, count: number, ratio: 0 }[measure.value];
     if (images > MOST) {
       said.textContent = `That would be ${images} images, and a page shows at most ${MOST}; ask for fewer, or take them from the API.`;
@@ -38,7 +44,7 @@ export function drawing(facts) {
     asked?.abort();
     asked = new AbortController();
     const address = `/v1/artifacts/${facts.id}/samples?format=safetensors&seed=${seed.value}&${measure.value}=${number}`;
-    keep({ seed: seed.value, ipc: null, count: null, ratio: null, [measure.value]: number });
+    keep({ per_class: null, count: null, ratio: null, seed: seed.value, [asking().word]: number });
     said.textContent = "Drawing …";
     const started = performance.now();
     try {
@@ -62,7 +68,7 @@ export function drawing(facts) {
     seed.value = newSeed();
     draw();
   });
-  measure.addEventListener("change", () => (document.getElementById("amount-said").textContent = MEASURES[measure.value][0]));
+  measure.addEventListener("change", () => (document.getElementById("amount-said").textContent = asking().said));
   const first = () => {
     if (!panel.hidden && !place.childElementCount && !asked) draw();
   };

@@ -6,9 +6,10 @@ export function tensors(buffer) {
   const length = Number(new DataView(buffer).getBigUint64(0, true));
   const header = JSON.parse(new TextDecoder().decode(new Uint8Array(buffer, 8, length)));
   const found = {};
-  for (const [name, { dtype, shape, data_offsets: [start, end] }] of Object.entries(header)) {
-    if (name === "__metadata__" || !shape) continue;
-    const bytes = buffer.slice(8 + length + start, 8 + length + end);
+  for (const [name, { dtype, shape, data_offsets }] of Object.entries(header)) {
+    if (name === "__metadata__") continue;
+    const [start, end] = data_offsets.map((offset) => 8 + length + offset);
+    const bytes = buffer.slice(start, end);
     found[name] = { shape, data: READERS[dtype](bytes) };
   }
   return found;

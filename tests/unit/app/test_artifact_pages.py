@@ -70,7 +70,7 @@ def test_each_kind_has_what_is_its_own(client: TestClient, services: Services, p
 
 def test_the_address_says_what_is_shown(client: TestClient, services: Services, published: Published) -> None:
     path = f"/artifacts/{published.id}"
-    some = get(client, f"{path}?ipc=2&classes=dog,cat&image=1-0&seed=3&count=2&mix=0:50&ratio=0.5")
+    some = get(client, f"{path}?ipc=2&classes=dog,cat&image=1-0&seed=3&count=2&per_class=500&mix=0:50&ratio=0.5")
     assert re.findall(r'data-class="(\d)"', some) == ["1", "0"]
     assert some.count("columns=2") == 2
     assert re.findall(r'data-class="(\d)"', get(client, f"{path}?classes=")) == ["0", "1", "2"]
