@@ -106,7 +106,8 @@ def known(session: Session, found: Artifact) -> Manifest:
 
 def title(about: Manifest) -> str:
     """An artifact in a few words: what of, and how."""
-    return f"{about.dataset} → {about.method or 'a recipe of its own'}"
+    budget = "" if about.ipc is None else f", IPC {about.ipc}"
+    return f"{about.dataset} → {about.method or 'a recipe of its own'}{budget}"
 
 
 def reference(k: int, names: Sequence[str]) -> str:

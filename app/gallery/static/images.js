@@ -3,7 +3,7 @@ import { call } from "./api.js";
 import { bars, element, enlarge, keep, kept, paint, reference, settled } from "./pictures.js";
 import { fetchTensors } from "./tensors.js";
 
-const LOOK = 128; // CSS pixels of the large image
+const LOOK = 120; // CSS pixels of the large image
 const SHOWN_LABELS = 10;
 const MOST_NEIGHBOURS = 100; // of one answer
 
