@@ -1,9 +1,7 @@
 """How the service is, in one answer: what waits and how long, what is stored, what failed, and what to do about it."""
 
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from datetime import datetime
-from pathlib import Path
 
 from fastapi import APIRouter
 from pydantic import BaseModel, ConfigDict, Field
@@ -16,6 +14,7 @@ from app.keys.scopes import READ
 from app.problems import responses
 from app.services import Services
 from distilled import __version__
+from distilled.cache import Cache
 from registry import errors, failing, workers
 from registry.clock import database_now
 from registry.gauges import Gauges
@@ -40,13 +39,13 @@ class QueueRead(BaseModel):
 
 
 class StoreRead(BaseModel):
-    """What takes up room. Null: not to be seen from this front end."""
+    """What takes up room."""
 
     blobs: int
     bytes: int = Field(description="of all blobs on record")
     export_cache_bytes: int = Field(description="finished sets and pictures that this front end keeps")
     data_cache_bytes: int = Field(description="data sets that this front end keeps to show images")
-    worker_cache_bytes: int | None = Field(description="what workers of this machine keep of the store")
+    worker_cache_bytes: int = Field(description="copies of the store that live workers keep")
 
 
 class CauseRead(BaseModel):
@@ -141,19 +140,11 @@ def _advice(
 
 
 def _store(services: Services, found: Gauges) -> StoreRead:
-    home, shared = services.settings.home.expanduser().absolute(), services.settings.data_dir / "cache"
+    home = services.settings.home.expanduser().absolute()
     return StoreRead(
         blobs=found.blobs,
         bytes=found.store_bytes,
         export_cache_bytes=services.exports.num_bytes(),
-        data_cache_bytes=_size(home / "cache" / "data"),
-        worker_cache_bytes=_size(shared) if shared.is_dir() else None,
+        data_cache_bytes=Cache(folder=home / "cache" / "data").num_bytes(),
+        worker_cache_bytes=found.worker_cache_bytes,
     )
-
-
-def _size(folder: Path) -> int:
-    total = 0
-    for path in folder.glob("*"):
-        with suppress(OSError):  # another process makes room
-            total += path.stat().st_size if path.is_file() else 0
-    return total

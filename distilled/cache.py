@@ -48,6 +48,14 @@ class Cache:
             raise ValueError(f"DISTILLED_CACHE_BYTES is {limit!r}; give a number of bytes, 0 for no cache")
         return cls(folder=default_folder(environment), max_bytes=int(limit))
 
+    def num_bytes(self) -> int:
+        """How much is kept now."""
+        total = 0
+        for path in self.folder.glob("*"):
+            with suppress(OSError):  # another process makes room
+                total += path.stat().st_size if path.is_file() else 0
+        return total
+
     def read(self, digest: str) -> bytes | None:
         """The bytes that this digest names, or None. A copy that is not what its name says is thrown away."""
         return self.find(digest, lambda content: content if hashlib.sha256(content).hexdigest() == digest else None)

@@ -48,6 +48,7 @@ class Gauges:
     store_bytes: int
     messages: Mapping[Labels, int]  # state
     workers: Mapping[Labels, int]  # kind of device, version of the code
+    worker_cache_bytes: int  # copies of the store, on all machines with live workers
 
 
 def look(session: Session) -> Gauges:
@@ -81,6 +82,7 @@ def look(session: Session) -> Gauges:
         store_bytes=int(store_bytes),
         messages=_messages(session),
         workers=_workers(session),
+        worker_cache_bytes=_worker_cache_bytes(session),
     )
 
 
@@ -115,3 +117,12 @@ def _workers(session: Session) -> dict[Labels, int]:
         labels = (totals.device_kind(device), version)
         found[labels] = found.get(labels, 0) + 1
     return found
+
+
+def _worker_cache_bytes(session: Session) -> int:
+    live = Worker.heartbeat >= database_now() - LIVE_SECONDS
+    # Workers of one machine share a folder.
+    of_machines = (
+        select(func.max(Worker.cache_bytes).label("num_bytes")).where(live).group_by(Worker.hostname).subquery()
+    )
+    return int(session.scalar(select(func.coalesce(func.sum(of_machines.c.num_bytes), 0))) or 0)

@@ -323,6 +323,7 @@ class Worker(Base):
     version: Mapped[str] = mapped_column(String(64), default="")  # of the code it runs
     queues: Mapped[list[Any]] = mapped_column(default=list)  # names of those that it takes from
     memory_bytes: Mapped[int | None] = mapped_column(BigInteger)  # that a job may take of its device; None: not known
+    cache_bytes: Mapped[int | None] = mapped_column(BigInteger)  # of copies of the store, for all of its machine
     heartbeat: Mapped[float] = mapped_column(index=True)
     started_at: Mapped[datetime] = mapped_column(default=utc_now)
 

@@ -34,17 +34,20 @@ def beat_worker(
     pid: int,
     queues: Sequence[str] = EVERY_QUEUE,
     memory_bytes: int | None = None,
+    cache_bytes: int | None = None,
     version: str = "",
 ) -> None:
     """Record a sign of life of the worker with this id; the first one introduces it.
 
     queues: those that it takes from. memory_bytes: that a job may take of its device; None: not known. version: of the
-    code it runs.
+    code it runs. cache_bytes: that it keeps of the store; None: as it was.
     Workers unheard of for a day are forgotten on the way.
     """
     session.execute(delete(Worker).where(Worker.heartbeat < database_now() - FORGET_SECONDS))
     values: dict[str, Any] = {"device": device, "hostname": hostname, "pid": pid, "heartbeat": database_now()}
     values |= {"queues": list(queues), "memory_bytes": memory_bytes, "version": version}
+    if cache_bytes is not None:
+        values["cache_bytes"] = cache_bytes
     known = session.scalar(update(Worker).where(Worker.id == worker).values(**values).returning(Worker.id))
     if known is None:
         session.add(Worker(id=worker, **values))

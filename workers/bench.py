@@ -55,7 +55,12 @@ class Bench:
     @property
     def cache(self) -> Cache:
         """What was taken from the store, for all workers of this machine."""
-        return Cache(folder=self.settings.data_dir / "cache", max_bytes=self.settings.worker_cache_bytes)
+        return cache_of(self.settings)
+
+
+def cache_of(settings: WorkerSettings) -> Cache:
+    """As `Bench.cache`."""
+    return Cache(folder=settings.data_dir / "cache", max_bytes=settings.worker_cache_bytes)
 
 
 def open_bench(

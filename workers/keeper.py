@@ -17,6 +17,7 @@ from registry.models import Evaluation, Job, Need, Portion, State, Validation, W
 from registry.queue import Waker
 from registry.session import Database
 from workers import hung, identity, seats
+from workers.bench import cache_of
 from workers.settings import WorkerSettings
 
 TURN_SECONDS = 0.5
@@ -105,6 +106,7 @@ class Keeper:
             self._ended.wait(TURN_SECONDS)
 
     def _beat(self) -> None:
+        kept = cache_of(self._settings).num_bytes()
         with self._database.write() as session:
             row = session.get(Worker, self._worker)
             workers.beat_worker(
@@ -117,6 +119,7 @@ class Keeper:
                 # As its child has found them. Until one has looked, what its device is taken for.
                 queues=row.queues if row else seats.queues(self._settings, seats.need_of(self._settings.device)),
                 memory_bytes=row.memory_bytes if row else None,
+                cache_bytes=kept,
             )
 
     def _end_hung(self, now: float, alive: Collection[int]) -> frozenset[int]:

@@ -91,6 +91,9 @@ def metrics(found: Gauges) -> Iterable[Metric]:
     yield steps
     yield GaugeMetricFamily("distilled_store_bytes", "Blobs in the store that are on record", value=found.store_bytes)
     yield GaugeMetricFamily("distilled_store_blobs", "How many these are", value=found.blobs)
+    yield GaugeMetricFamily(
+        "distilled_worker_cache_bytes", "Copies of the store that workers keep", value=found.worker_cache_bytes
+    )
     yield _gauge("distilled_webhook_messages", "Webhooks' messages", ("state",), found.messages)
     yield _gauge("distilled_workers", "Workers that are alive", ("device", "version"), found.workers)
 

@@ -27,7 +27,9 @@ def test_a_request_is_followed_by_its_id_to_the_evaluation(service: Service, mea
 
 def test_what_a_job_took_is_told(service: Service, measured: dict[str, Any]) -> None:
     text = httpx2.get(f"{service.url}/metrics", timeout=10).text
-    told = {name: float(value) for name, _, value in (line.rpartition(" ") for line in text.splitlines() if line[0] != "#")}
+    told = {
+        name: float(value) for name, _, value in (line.rpartition(" ") for line in text.splitlines() if line[0] != "#")
+    }
     step = '{device="cpu",objective="kernel"}'
     assert told[f"distilled_step_duration_seconds_count{step}"] >= measured["steps"]
     assert told[f"distilled_step_duration_seconds_sum{step}"] > 0

@@ -51,11 +51,15 @@ def test_it_tells_parts_queues_rows_and_room(client: TestClient, services: Servi
     assert (told["rows"]["jobs"]["queued"], told["rows"]["jobs"]["succeeded"]) == (1, 1)
     assert told["lease_expiries"]["jobs"] == 0
     assert told["store"]["bytes"] == len(published.content)
-    assert told["store"]["worker_cache_bytes"] is None
-    cache = services.settings.data_dir / "cache"
-    cache.mkdir(parents=True)
-    (cache / "x").write_bytes(b"123")
-    assert client.get("/v1/status").json()["store"]["worker_cache_bytes"] == 3
+
+
+def test_what_workers_keep_is_counted_once_for_each_machine(client: TestClient, services: Services) -> None:
+    with services.writing() as session:
+        for name, hostname in (("a", "h"), ("b", "h"), ("c", "elsewhere")):
+            workers.beat_worker(session, worker=name, device="cpu", hostname=hostname, pid=1, cache_bytes=3)
+        workers.beat_worker(session, worker="a", device="cpu", hostname="h", pid=1)  # tells nothing new of it
+    assert client.get("/v1/status").json()["store"]["worker_cache_bytes"] == 6
+    assert "distilled_worker_cache_bytes 6.0" in client.get("/metrics").text
 
 
 def test_it_says_what_is_wrong_and_what_to_do(client: TestClient, services: Services) -> None:

@@ -71,6 +71,16 @@ def test_beating_keeps_the_device_that_a_child_has_told(
     assert live(workplace.database) == {"here-1": "cuda (H200)"}
 
 
+def test_beating_tells_what_is_kept_of_the_store(workplace: Workplace, make_keeper: Callable[..., Keeper]) -> None:
+    cache = workplace.bench.settings.data_dir / "cache"
+    cache.mkdir(parents=True)
+    (cache / ("a" * 64)).write_bytes(b"123")
+    make_keeper(workplace).turn(0.0)
+    with workplace.database.read() as session:
+        (row,) = workers.list_workers(session)
+    assert row.cache_bytes == 3
+
+
 def test_the_job_of_a_dead_child_is_queued_and_woken_at_once(
     workplace: Workplace, make_keeper: Callable[..., Keeper], machine: Machine
 ) -> None:
