@@ -45,12 +45,15 @@ _DPI = 144
 
 @dataclass(frozen=True, kw_only=True)
 class Point:
-    """One measured set. x: bytes, or seconds. mean, std: accuracy in 0..1 and its spread over repeats."""
+    """One measured set. x: bytes, or seconds. mean, std: accuracy in 0..1 and its spread over repeats. note: a word
+    beside it.
+    """
 
     series: str
     x: float
     mean: float
     std: float | None = None
+    note: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -104,25 +107,38 @@ def of_artifacts(manifests: Iterable[Mapping[str, Any]], *, network: str | None 
     )
 
 
-def accuracy(measured: Measured, out: Path, *, title: str, x_label: str = "bytes of the stored tensors") -> None:
-    """Accuracy against bytes or seconds, a mark for each set, with its std and the baselines. Raises MissingExtra."""
-    with _figure(out, rows=1) as (axes,):
-        names = list(dict.fromkeys(point.series for point in measured.points))
-        for i, name in enumerate(sorted(names)):
-            _draw(axes, [one for one in measured.points if one.series == name], name, COLOURS[i % 6], MARKS[i % 6])
-        for name, (text, colour, mark) in BASELINES.items():
-            found = [one for one in measured.baselines if one.series == name]
-            if found:
-                _draw(axes, found, text, colour, mark, line="--")
-        if measured.full is not None:
-            mean, std = 100 * measured.full.mean, 100 * (measured.full.std or 0)
-            axes.axhline(mean, color=FULL[1], linewidth=1, linestyle=":", label=FULL[0])
-            axes.axhspan(mean - std, mean + std, color=FULL[1], alpha=0.08, linewidth=0)
-        axes.set_xscale("log")
-        axes.set_xlabel(x_label)
-        axes.set_ylabel(f"test accuracy of {measured.network}, %")
-        axes.set_title(title, loc="left")
-        axes.legend(frameon=False, fontsize="small", loc="center left", bbox_to_anchor=(1.0, 0.5))
+def accuracy(
+    panels: Sequence[Measured], out: Path, *, title: str, x_label: str = "bytes of the stored tensors", unit: str = "B"
+) -> None:
+    """Accuracy against bytes or seconds, a mark for each set, with its std, the baselines and full data.
+
+    panels: side by side, each of figures that may be compared. Raises MissingExtra, NothingToPlot.
+    """
+    names = sorted({point.series for measured in panels for point in measured.points})
+    looks = {name: (name, COLOURS[i % 6], MARKS[i % 6], "-") for i, name in enumerate(names)}
+    looks |= {name: (text, colour, mark, "--") for name, (text, colour, mark) in BASELINES.items()}
+    with _figure(out, columns=len(panels)) as (figure, all_axes):
+        for measured, axes in zip(panels, all_axes, strict=True):
+            for name, (label, colour, mark, line) in looks.items():
+                found = [one for one in (*measured.points, *measured.baselines) if one.series == name]
+                if found:
+                    _draw(axes, found, label, colour, mark, line=line)
+            if measured.full is not None:
+                mean, std = 100 * measured.full.mean, 100 * (measured.full.std or 0)
+                axes.axhline(mean, color=FULL[1], linewidth=1, linestyle=":", label=FULL[0])
+                axes.axhspan(mean - std, mean + std, color=FULL[1], alpha=0.08, linewidth=0)
+            axes.set_title(measured.network, fontsize="small")
+        _set_x(all_axes, [one.x for measured in panels for one in (*measured.points, *measured.baselines)], unit=unit)
+        all_axes[0].set_ylabel("test accuracy, %")
+        figure.supxlabel(x_label, fontsize="medium")
+        figure.suptitle(title, x=0.01, ha="left", fontsize="large")
+        shown = {
+            label: line for axes in all_axes for line, label in zip(*axes.get_legend_handles_labels(), strict=True)
+        }
+        # Methods first, then what they are measured by.
+        order = [label for label, *_ in looks.values() if label in shown] + [name for name in FULL[:1] if name in shown]
+        handles = [shown[label] for label in order]
+        figure.legend(handles, order, frameon=False, fontsize="small", loc="outside right center")
 
 
 def job(entries: Sequence[Mapping[str, Any]], out: Path, *, title: str, seconds: bool = False) -> None:
@@ -138,7 +154,7 @@ def job(entries: Sequence[Mapping[str, Any]], out: Path, *, title: str, seconds:
     panels = [(label, curves) for label, curves in panels if curves]
     if not panels:
         raise NothingToPlot("the job has recorded no loss and no accuracy yet; wait until it has begun")
-    with _figure(out, rows=len(panels)) as axes:
+    with _figure(out, rows=len(panels)) as (_, axes):
         for (label, curves), one in zip(panels, axes, strict=True):
             for i, (name, (xs, ys)) in enumerate(sorted(curves.items())):
                 scale = 100 if "accuracy" in name else 1
@@ -189,11 +205,27 @@ def _draw(axes: Any, points: Sequence[Point], label: str, colour: str, mark: str
         linestyle=line if len({point.x for point in found}) == len(found) else "",  # no line through one size
         capsize=2,
     )
+    for point in found:
+        if point.note:
+            place = {"xytext": (6, -3), "textcoords": "offset points", "fontsize": "x-small", "color": colour}
+            axes.annotate(point.note, (point.x, 100 * point.mean), **place)
+
+
+def _set_x(all_axes: Sequence[Any], xs: Sequence[float], *, unit: str) -> None:
+    """One logarithmic axis for all panels, at least a decade wide, so that it has a number on it."""
+    ticker: Any = import_module("matplotlib.ticker")
+    low, high = min(xs), max(xs)
+    margin = max(1.5, (10 * low / high) ** 0.5)
+    for axes in all_axes:
+        axes.set_xscale("log")
+        axes.set_xlim(low / margin, high * margin)
+        axes.xaxis.set_major_formatter(ticker.EngFormatter(unit=unit) if unit else ticker.StrMethodFormatter("{x:g}"))
+        axes.xaxis.set_minor_formatter(ticker.NullFormatter())
 
 
 @contextmanager
-def _figure(out: Path, *, rows: int) -> Generator[Sequence[Any]]:
-    """The axes of a figure, one below the other, which is written when the block ends."""
+def _figure(out: Path, *, rows: int = 1, columns: int = 1) -> Generator[tuple[Any, Sequence[Any]]]:
+    """A figure and its axes, below or beside one another; it is written when the block ends."""
     kept = FORMATS.get(out.suffix.lower())
     if kept is None:
         raise NothingToPlot(f"{out.name} ends with no format that is known; give one of {', '.join(FORMATS)}")
@@ -202,7 +234,10 @@ def _figure(out: Path, *, rows: int) -> Generator[Sequence[Any]]:
         figures: Any = import_module("matplotlib.figure")  # without pyplot, which looks for a screen
     except ModuleNotFoundError as error:
         raise MissingExtra("plots need matplotlib; install it with: pip install 'distilled[plot]'") from error
+    width, height = _SIZE
+    size = (width * (1 + 0.4 * (columns - 1)), height * (1 + 0.3 * (rows - 1)))
     with matplotlib.rc_context(dict(_STYLE)):
-        figure = figures.Figure(figsize=(_SIZE[0], _SIZE[1] * (1 if rows == 1 else 1.3)), layout="constrained")
-        yield list(figure.subplots(rows, 1, sharex=True, squeeze=False)[:, 0])
+        figure = figures.Figure(figsize=size, layout="constrained")
+        grid = figure.subplots(rows, columns, sharex=columns == 1, sharey=rows == 1, squeeze=False)
+        yield figure, list(grid.flat)
         figure.savefig(out, metadata=dict(kept), dpi=_DPI)

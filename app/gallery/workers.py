@@ -18,10 +18,10 @@ router = APIRouter(prefix="/workers", include_in_schema=False, dependencies=[REA
 
 #: What people call a queue.
 QUEUES = {
-    "cpu": "jobs for a CPU",
-    "gpu": "jobs for a GPU",
+    "cpu": "jobs (CPU)",
+    "gpu": "jobs (GPU)",
     "evaluate": "evaluations",
-    "validate": "looks at uploads",
+    "validate": "validations of uploads",
     "portions": "portions of long work",
 }
 
@@ -69,5 +69,5 @@ def held(session: Session, row_id: str) -> Held:
         validation = session.get(Validation, row_id)
         dataset = session.get(Dataset, validation.dataset_id) if validation else None
         if dataset:
-            return Held(kind="look at", name=dataset.name, address=f"/datasets/{dataset.name}")
+            return Held(kind="validation of", name=dataset.name, address=f"/datasets/{dataset.name}")
     return Held(kind="portion" if kind == "port" else kind, name=row_id[-8:], address=None)

@@ -43,7 +43,7 @@ def accuracy(
     found = list(islice(session.client.find(dataset=dataset, limit=PAGE), MOST))
     manifests = [session.client.artifact(one).document for one in found]
     measured = plotting.of_artifacts(manifests, network=network, mode=labels)
-    plotting.accuracy(measured, out, title=f"{dataset}: accuracy against bytes ({labels} labels)")
+    plotting.accuracy([measured], out, title=f"{dataset}: accuracy against bytes ({labels} labels)")
     told = {"path": str(out), "network": measured.network, "artifacts": len(measured.points)}
     session.screen.document({**told, "left_out": measured.left_out})
     session.screen.say(f"{out}  ({len(measured.points)} artifacts on {measured.network})")

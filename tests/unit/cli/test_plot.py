@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from benchmarks import plots
 from distilled import plotting
 from distilled.errors import NothingToPlot
 from tests.unit.cli.runner import document, run
@@ -114,3 +115,13 @@ def test_without_matplotlib_it_says_how_to_install_it(tmp_path: Path, monkeypatc
     result = run(house(), "plot", "job", "job_1", "--out", str(tmp_path / "x.svg"))
     assert result.exit_code == 1
     assert "pip install 'distilled[plot]'" in " ".join(result.stderr.split())
+
+
+def test_the_readmes_panels_each_hold_one_recipe_and_its_baselines() -> None:
+    found = plots.panels("mnist")
+    assert len(found) == 3
+    for measured, records in found:
+        assert {plots.recipe_of(record) for record in records} == {measured.network}
+        assert measured.full is not None
+        assert {one.series for one in measured.baselines} == {"random", "centroid"}
+        assert len(measured.points) == len(records)
