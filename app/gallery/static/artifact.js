@@ -80,8 +80,9 @@ if (facts.measuring) {
   const states = (rows) => rows.map((row) => row.state).join();
   let before = null;
   const timer = setInterval(async () => {
+    if (document.hidden) return;
     const { items } = await call("GET", `/v1/artifacts/${facts.id}/evaluations`).catch(() => ({ items: null }));
-    if (items === null || document.hidden) return;
+    if (items === null) return;
     if (before !== null && states(items) !== before) {
       clearInterval(timer);
       location.reload();

@@ -16,6 +16,9 @@ export function images(facts) {
   const look = looking(facts, () => Number(slider.value));
   let chosen = kept("image") ?? `${rows[0]?.dataset.class}-0`;
 
+  // Not at each step of a pointer: browsers count how often an address is changed.
+  const remember = settled(() => keep({ image: chosen }), 300);
+
   function cut(row, sheet) {
     const k = Number(row.dataset.class);
     const columns = Math.round((sheet.naturalWidth - facts.gap) / (width + facts.gap));
@@ -48,7 +51,7 @@ export function images(facts) {
     cell.classList.add("chosen");
     const [k, i] = chosen.split("-").map(Number);
     look.show(k, i, cell.querySelector("canvas"), { ask });
-    if (ask) keep({ image: chosen });
+    if (ask) remember();
   }
 
   for (const row of rows) {
