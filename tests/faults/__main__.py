@@ -35,7 +35,7 @@ def main() -> int:
     with tempfile.TemporaryDirectory(prefix="distilled-faults-") as folder:
         limits = {"at_once": given.at_once, "patience_seconds": given.patience}
         plan = Plan(jobs=given.jobs, seed=seed, faults=given.faults, **limits)
-        expected = references(Path(folder), kinds=plan.kinds)
+        expected = references(Path(folder), jobs=plan.jobs, kinds=plan.kinds)
         for name in STACKS if given.stack == "both" else (given.stack,):
             machine = Machine()
             try:

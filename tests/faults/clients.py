@@ -25,10 +25,14 @@ MEASURED = {"networks": ["mlp-w16"], "steps": 20, "epochs": 1, "repeats": 2}
 MEASURED_EVERY, CANCELLED_EVERY = 15, 8
 
 
+def kind_of(number: int, *, kinds: int) -> tuple[int, bool]:
+    """What the bytes of a job's artifact follow from: its recipe, and whether it asks for a measurement."""
+    return number % kinds, number % MEASURED_EVERY == MEASURED_EVERY - 1
+
+
 def recipe(number: int, *, kinds: int) -> dict[str, Any]:
     """The recipe of a job; `kinds` of them differ, so that their digests can be known beforehand."""
-    kind = number % kinds
-    measured = number % MEASURED_EVERY == MEASURED_EVERY - 1
+    kind, measured = kind_of(number, kinds=kinds)
     evaluation = MEASURED if measured else {"networks": []}
     common = {"dataset": "digits", "ipc": 1, "seed": kind, "evaluation": evaluation, "priority": number % 3}
     return {**common, **RECIPES[kind % len(RECIPES)]}

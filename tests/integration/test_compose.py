@@ -23,7 +23,6 @@ import redis
 from sqlalchemy import create_engine, text
 
 from tests import services
-from tests.conformance.running import check_conformance
 from tests.containers import ROOT, SECRETS, compose, dockerfile, lay_out
 from tests.unit.app.test_datasets import npz
 
@@ -214,11 +213,6 @@ def test_both_front_ends_tell_the_same_of_the_registry_and_each_its_own_requests
     assert one['distilled_attempts_total{of="jobs"}'] >= 1
     refused = 'distilled_http_requests_total{method="GET",route="/v1/artifacts/{artifact}/preview.png",status="422"}'
     assert (one[refused], other[refused]) == (1, 2)
-
-
-@pytest.mark.timeout(600)  # jobs, validations and an evaluation, each in a process of its own
-def test_two_front_ends_in_turns_keep_the_promises_of_the_api(stack: Stack) -> None:
-    check_conformance(*stack.fronts, key=SECRETS["API_KEY"])
 
 
 def test_the_worker_is_well_by_its_container_s_own_check(stack: Stack) -> None:
