@@ -183,8 +183,8 @@ def _check_rows(stack: Stack, plan: Plan, clients: Clients, outcome: Outcome, ex
             if artifact is None or artifact.digest != expected[kind_of(number, kinds=plan.kinds)]:
                 ended = "without an artifact" if artifact is None else f"as {artifact.digest[:12]}"
                 outcome.wrong.append(
-                    f"{job_id} did not end in the bytes of an undisturbed run but {ended}: kind {kind_of(number, kinds=plan.kinds)}, "
-                    f"{job.recipe['method']}, attempt {job.attempt}, {job.lost} losses"
+                    f"{job_id} did not end in the bytes of an undisturbed run but {ended}: "
+                    f"kind {kind_of(number, kinds=plan.kinds)}, {job.recipe['method']}, attempt {job.attempt}, {job.lost} losses"
                 )
         elif job.state is State.CANCELLED:
             if job_id not in clients.called_off:
