@@ -184,7 +184,8 @@ def _check_rows(stack: Stack, plan: Plan, clients: Clients, outcome: Outcome, ex
                 ended = "without an artifact" if artifact is None else f"as {artifact.digest[:12]}"
                 outcome.wrong.append(
                     f"{job_id} did not end in the bytes of an undisturbed run but {ended}: "
-                    f"kind {kind_of(number, kinds=plan.kinds)}, {job.recipe['method']}, attempt {job.attempt}, {job.lost} losses"
+                    f"kind {kind_of(number, kinds=plan.kinds)}, {job.recipe['method']}, "
+                    f"attempt {job.attempt}, {job.lost} losses"
                 )
         elif job.state is State.CANCELLED:
             if job_id not in clients.called_off:
