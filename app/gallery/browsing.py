@@ -8,7 +8,7 @@ from urllib.parse import urlencode
 
 from fastapi import APIRouter, Query, Request
 from fastapi.responses import Response
-from pydantic import BeforeValidator
+from pydantic import BeforeValidator, Field
 
 from app.artifacts.choosing import FacetsRead, checked_words
 from app.deps import Reading
@@ -33,20 +33,22 @@ SORTS = {
 }
 FACETS = {"dataset": "Data set", "method": "Method", "kind": "Kind", "ipc": "Images per class"}
 
-#: A form sends a field that was left empty, too.
+#: A form sends a field that was left empty, too. What bounds a value stands within: None has none.
 _or_none = BeforeValidator(lambda value: value or None)
-Word = Annotated[str | None, _or_none, Query(max_length=96)]
+Words = Annotated[Annotated[str, Field(max_length=200)] | None, _or_none, Query()]
+Word = Annotated[Annotated[str, Field(max_length=96)] | None, _or_none, Query()]
+Number = Annotated[Annotated[int, Field(ge=1, le=2**31 - 1)] | None, _or_none, Query()]
 
 
 @router.get("/")
 def index(
     request: Request,
     session: Reading,
-    q: Annotated[str | None, _or_none, Query(max_length=200)] = None,
+    q: Words = None,
     dataset: Word = None,
     method: Word = None,
     kind: Word = None,
-    ipc: Annotated[int | None, _or_none, Query(ge=1, le=2**31 - 1)] = None,
+    ipc: Number = None,
     sort: Annotated[Sort, Query()] = Sort.CREATED_FALLING,
     cursor: Cursor = None,
 ) -> Response:

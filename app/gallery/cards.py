@@ -45,10 +45,16 @@ def picture_query(artifact: Artifact) -> str:
     """What `preview.png` is asked for, so that small sets and large ones fill the same place."""
     classes = min(artifact.num_classes, MOST_IMAGES)
     each = max(1, min(MOST_IMAGES // classes, artifact.ipc or 1))
-    row = each * math.ceil(math.sqrt(2 * classes * each) / each)  # whole classes side by side
+    row = each * min(range(1, classes + 1), key=lambda beside: _unfit(beside, classes, each))
     width = artifact.header["space"]["shape"][2]
     chosen = "" if classes == artifact.num_classes else f"classes={','.join(map(str, range(classes)))}&"
     return f"{chosen}columns={each}&wrap={row}&scale={max(1, min(64, WIDE // (width * row)))}"
+
+
+def _unfit(beside: int, classes: int, each: int) -> float:
+    """How far so many classes side by side are from a full rectangle twice as wide as it is high."""
+    rows = math.ceil(classes / beside)
+    return abs(math.log(beside * each / rows / 2)) + 4 * (1 - classes / (beside * rows))
 
 
 def _means(result: dict[str, Any]) -> dict[str, float]:

@@ -246,6 +246,9 @@ def test_the_api_starts_where_there_is_no_laboratory(tmp_path):
         answer = httpx2.get(f"http://127.0.0.1:{port}/v1/methods", headers={"Authorization": "Bearer k"}, timeout=10)
         assert answer.status_code == 200
         assert answer.json()["items"]
+        form = httpx2.get(f"http://127.0.0.1:{port}/login", timeout=10)
+        (style,) = re.findall(r'rel="stylesheet" href="([^"]+)"', form.text)
+        assert httpx2.get(f"http://127.0.0.1:{port}{style}", timeout=10).headers["content-type"].startswith("text/css")
     finally:
         api.terminate()
         assert api.wait(15) == 0

@@ -11,8 +11,8 @@ function narrow() {
 }
 
 // An empty field says nothing: the address stays short. The control is in hand again after the page has come anew.
-function send() {
-  sessionStorage.setItem(KEPT, document.activeElement.id);
+function send(control) {
+  sessionStorage.setItem(KEPT, control.id);
   for (const field of form.elements) field.disabled ||= field.name && !field.value;
   if (form.elements.sort.selectedIndex === 0) form.elements.sort.disabled = true;
   form.submit();
@@ -22,10 +22,10 @@ if (form) {
   narrow();
   form.addEventListener("submit", (event) => {
     event.preventDefault();
-    send();
+    send(document.getElementById("q"));
   });
   form.addEventListener("change", (event) => {
-    if (event.target.id === "sort" || !event.target.value) send();
+    if (event.target.id === "sort" || !event.target.value) send(event.target);
   });
   const kept = sessionStorage.getItem(KEPT);
   sessionStorage.removeItem(KEPT);
