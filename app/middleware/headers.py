@@ -12,7 +12,8 @@ NOTHING = "default-src 'none'; base-uri 'none'; form-action 'none'; frame-ancest
 ALWAYS = {
     "X-Content-Type-Options": "nosniff",
     "X-Frame-Options": "DENY",  # for browsers that do not know frame-ancestors
-    "Referrer-Policy": "no-referrer",
+    # Nobody else is told; ourselves, yes: with `no-referrer` a browser sends our own forms with `Origin: null`.
+    "Referrer-Policy": "same-origin",
     "Cross-Origin-Opener-Policy": "same-origin",
     # A page of another origin may not even embed a picture: on this machine there may be no key to keep it away.
     "Cross-Origin-Resource-Policy": "same-origin",

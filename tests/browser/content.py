@@ -29,15 +29,22 @@ def _digits() -> tuple[torch.Tensor, torch.Tensor]:
 
 
 def images_file(
-    *, ipc: int = 1, classes: Sequence[str] = DIGITS, tint: float = 0.0, start: int = 0
+    *, ipc: int = 1, classes: Sequence[str] = DIGITS, tint: float = 0.0, start: int = 0, seed: int = 0
 ) -> tuple[bytes, Any]:
     """A file of real digits, `ipc` of each class, 3 x 8 x 8 where they are tinted and 1 x 8 x 8 where not."""
+    made, header = _images(ipc, tuple(classes), tint, start)
+    header = header | {"seed": seed}
+    return pack(made, header), header
+
+
+@cache
+def _images(ipc: int, classes: tuple[str, ...], tint: float, start: int) -> tuple[Images, dict[str, Any]]:
     images, labels = _digits()
     channels = 3 if tint else 1
     picked = torch.cat([images[labels == i % 10][start : start + ipc] for i in range(len(classes))])[:, None]
     if tint:
         picked = torch.cat([picked, picked * tint, picked * (1 - tint)], dim=1)
-    space = ImageSpace(shape=(channels, 8, 8), mean=(0.0,) * channels, std=(1.0,) * channels, classes=tuple(classes))
+    space = ImageSpace(shape=(channels, 8, 8), mean=(0.0,) * channels, std=(1.0,) * channels, classes=classes)
     made = Images(Images.Config(), space=space, images_NCHW=picked)
     budget = {"bytes": made.num_bytes(), "floats": made.num_floats(), "images": len(picked)}
     header = {
@@ -50,13 +57,13 @@ def images_file(
         "ipc": ipc,
         "budget": budget,
         "recipe": {"dataset": "digits", "method": "frepo", "ipc": ipc, "objective": {"kind": "kernel"}},
-        "seed": start,
+        "seed": 0,
         "steps": 500,
         "images_seen": 32_000,
         "code_version": "0",
         "device_kind": "cpu",
     }
-    return pack(made, header), header
+    return made, header
 
 
 def put(
@@ -130,15 +137,14 @@ def measured(artifact: Artifact, *, accuracy: float, std: float, baselines: dict
 
 
 def thousand(services: Services, *, number: int = 1000) -> None:
-    """So many artifacts at once, all of one content: each has a digest of its own, and its images are not asked for."""
-    content, header = images_file(ipc=10)
-    kinds = ("images", "memory", "generator")
-    with services.writing() as session:
-        for i in range(number):
-            artifact = row(
-                content, header, days=i / 10, dataset=f"set{i % 7}", kind=kinds[i % 3], ipc=(1, 10, 50)[i % 3]
-            )
-            artifact.digest = sha256(f"{i}".encode()).hexdigest()
-            session.add(artifact)
-            if i % 2:
-                session.add(measured(artifact, accuracy=0.5 + i / 2500, std=0.01, baselines=BASELINES))
+    """So many artifacts at once: the same images under as many seeds, half of them measured."""
+    for i in range(10):  # a transaction of so many rows each
+        with services.writing() as session:
+            for seed in range(i, number, 10):
+                content, header = images_file(ipc=10, seed=seed)
+                services.store.put(content)
+                facts = {"dataset": f"set{seed % 7}", "ipc": (1, 10, 50)[seed % 3], "days": seed / 10}
+                artifact = row(content, header, **facts)
+                session.add(artifact)
+                if seed % 2:
+                    session.add(measured(artifact, accuracy=0.5 + seed / 2500, std=0.01, baselines=BASELINES))

@@ -17,6 +17,7 @@ export function chart(place, { label, x = "step", y = "", log = false, range = n
   figure.append(head, plotted, table.details);
   place.replaceChildren(figure);
   plotted.setAttribute("role", "img");
+  plotted.setAttribute("aria-label", `${label}: nothing yet`);
   const keys = head.querySelector(".chart-keys");
   const say = (value) => (value == null ? "–" : percent ? `${(100 * value).toFixed(1)} %` : short(value));
 
