@@ -21,17 +21,21 @@ const lines = log(document.getElementById("log"));
 let ended = page.dataset.ended === "1";
 let stop = () => {};
 let due = 0;
+let newest = null; // report of progress, of this attempt
 
 function on(kind, data, number) {
   if (kind === "progress") {
     pace.add(data);
-    showProgress(data);
+    showProgress((newest = data));
   } else if (kind === "metrics") drawn.add(data);
   else if (kind === "log") lines.add(data);
   else if (kind === "picture") seen.add({ number, step: data.step });
   else if (kind === "preparing") document.getElementById("far").textContent = `${data.what} ${data.done}/${data.total}`;
   else if (kind === "state") {
-    if (data.state === "running" && !data.cancel_requested) pace.begin();
+    if (data.state !== "running" || !data.cancel_requested) {
+      newest = null; // another attempt, or none
+      pace.begin();
+    }
     ended = ENDED.includes(data.state);
     if (ended) document.getElementById("band").hidden = true;
     refresh();
@@ -90,6 +94,7 @@ async function refresh() {
     part.replaceChildren(...next.childNodes);
     part.querySelector("#line")?.replaceWith(words);
   }
+  if (newest && !ended) showProgress(newest); // the events are ahead of the page
   document.title = fresh.title;
   const now = fresh.getElementById("job");
   const back = ended && now.dataset.ended === "0";
