@@ -3,6 +3,8 @@
 
 const COLOURS = ["--main", "--warn", "--good", "--bad", "--dim"];
 const TABLE_ROWS = 200;
+//: Distances of ticks on the x axis: steps are whole numbers.
+const WHOLE = [1, 2, 5].flatMap((one) => [...Array(9)].map((_, power) => one * 10 ** power)).sort((a, b) => a - b);
 
 // place: an element to fill. label: what the chart is, in words; x, y: what its axes say. log: whether it begins with a
 // logarithmic axis; null: none is offered. range: of the y axis, such as [0, 1]; percent: y is a share, shown as %.
@@ -93,8 +95,8 @@ export function chart(place, { label, x = "step", y = "", log = false, range = n
         cursor: { drag: { x: true, y: false }, points: { size: 6 } },
         scales: { x: { time: false }, y: logarithmic ? { distr: 3 } : { range: range ?? undefined } },
         axes: [
-          { ...axis, label: x, labelSize: 18, labelFont: "12px system-ui", font: "12px system-ui" },
-          { ...axis, label: y, labelSize: 18, labelFont: "12px system-ui", font: "12px system-ui", size: 58, values: (_, splits) => splits.map((value) => (value == null ? "" : percent ? String(Math.round(100 * value)) : short(value))) },
+          { ...axis, label: x, labelSize: 18, labelFont: "12px system-ui", font: "12px system-ui", size: 34, incrs: WHOLE },
+          { ...axis, label: y, labelSize: 18, labelFont: "12px system-ui", font: "12px system-ui", size: 58, values: (_, splits) => splits.map((value) => (value == null ? "" : short(percent ? 100 * value : value))) },
         ],
         hooks: { setCursor: [read], setData: [read], ready: [read] },
       },

@@ -142,7 +142,7 @@ async function begin() {
       for (const { number, kind, at, data } of items) {
         if (number > after) continue;
         if (kind === "metrics") drawn.keep(data);
-        else pace.add({ ...data, at });
+        else pace.add((newest = { ...data, at }));
       }
       cursor = next;
     }
@@ -152,6 +152,8 @@ async function begin() {
     say(problem.message);
   }
   drawn.draw();
+  if (page.dataset.step !== String(newest?.step)) newest = null; // it is of an attempt before this one
+  if (newest && !ended) showProgress(newest);
   go();
   again();
 }

@@ -2,6 +2,9 @@
 import { call } from "./api.js";
 
 const FILM_MILLISECONDS = 150;
+//: What a picture is enlarged to at most, in CSS pixels: by a whole number, so that each of its pixels is a square.
+const WIDEST = 420;
+const HIGHEST = 480;
 
 // place: the element with the picture and its bar. Returns { load(), add({ number, step }) }.
 export function pictures(place, id) {
@@ -41,6 +44,16 @@ export function pictures(place, id) {
     place.querySelector(".scrub").hidden = false;
     place.closest("section").hidden = false;
   };
+
+  const enlarge = (picture) => {
+    const room = Math.min(WIDEST, place.clientWidth);
+    const times = Math.max(1, Math.floor(Math.min(room / picture.naturalWidth, HIGHEST / picture.naturalHeight)));
+    picture.width = picture.naturalWidth * times;
+  };
+  // `load` does not bubble; the picture may be there already, or come later.
+  place.addEventListener("load", (event) => enlarge(event.target), { capture: true });
+  const there = place.querySelector("#picture");
+  if (there?.naturalWidth) enlarge(there);
 
   const pause = () => {
     clearInterval(film);

@@ -13,7 +13,7 @@ const reset = document.getElementById("reset");
 const dataset = document.getElementById("dataset");
 const budgetKind = document.getElementById("budget-kind");
 const budget = document.getElementById("budget");
-const may = form.dataset.submit === "1";
+const may = form.getAttribute("data-submit") === "1"; // `form.dataset` is the field of that name
 const keyed = Boolean(document.querySelector("meta[name=csrf-token]").content);
 
 let told = null;
@@ -38,10 +38,12 @@ function changed() {
   reset.hidden = !chosen.given.size;
   cost.classList.add("old");
   if (send) send.disabled = true;
-  form.dataset.checked = "";
+  form.setAttribute("data-checked", "");
   clearTimeout(timer);
   asking?.abort();
-  if (may) timer = setTimeout(() => check(recipe), PAUSE);
+  if (!may) return;
+  if (chosen.dataset) timer = setTimeout(() => check(recipe), PAUSE);
+  else cost.replaceChildren(element("dt", "", "First"), element("dd", "", "Choose a data set."));
 }
 
 async function check(recipe) {
@@ -51,14 +53,14 @@ async function check(recipe) {
     tellFaults([]);
     tellCost(plan);
     if (send) send.disabled = false;
-    form.dataset.checked = "good";
+    form.setAttribute("data-checked", "good");
   } catch (problem) {
     if (problem.name === "AbortError") return;
     if (!(problem instanceof Problem)) throw problem;
     tellFaults(problem.errors.length ? problem.errors : [{ pointer: "", detail: problem.message }]);
     cost.replaceChildren();
     document.getElementById("existing").hidden = true;
-    form.dataset.checked = "refused";
+    form.setAttribute("data-checked", "refused");
   }
 }
 
