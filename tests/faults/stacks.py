@@ -86,6 +86,8 @@ class Machine:
         self._process.stdin.close()
         self._process.kill()  # it holds nothing, and its own end would be that of an interpreter with torch
         self._process.wait(timeout=30)
+        assert self._process.stdout is not None
+        self._process.stdout.close()
 
     def _answer(self) -> dict[str, Any]:
         assert self._process.stdout is not None
