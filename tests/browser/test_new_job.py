@@ -28,8 +28,13 @@ def text(page: Page, kind: str) -> str:
     return page.locator(f"#text-{kind}").text_content() or ""
 
 
+def words_of(line: str) -> list[str]:
+    """As a shell takes it apart, which `shlex` does but for lines that go on."""
+    return shlex.split(line.replace("\\\n", ""))
+
+
 def asked_by_curl(line: str) -> dict[str, Any]:
-    words = shlex.split(line)
+    words = words_of(line)
     assert words[:2] == ["curl", "-f"]
     return json.loads(words[words.index("-d") + 1])
 
@@ -52,7 +57,7 @@ def asked_by_cli(line: str, patch: pytest.MonkeyPatch) -> dict[str, Any]:
 
     patch.setattr(Client, "submit", submit)
     with contextlib.suppress(KeyboardInterrupt):
-        CliRunner().invoke(build(), shlex.split(line)[1:], catch_exceptions=True)
+        CliRunner().invoke(build(), words_of(line)[1:], catch_exceptions=True)
     patch.undo()
     return asked[0]
 
