@@ -26,22 +26,28 @@ def furnish(front: Front) -> dict[str, str]:
     hundred = tuple(f"class {i}" for i in range(100))
     small = images_file(ipc=5, tint=0.6)
     return {
-        "large": put(front.services, images_file(ipc=1, classes=hundred), dataset="cifar100", method="dm", days=40),
-        "dsa": put(front.services, images_file(ipc=10), accuracy=0.941, method="dsa", days=12),
-        "dm": put(front.services, images_file(ipc=10, start=20), accuracy=0.902, method="dm", days=9),
+        "large": put(front.services, images_file(ipc=1, classes=hundred), dataset="hundred", method="dm", days=40),
+        "dsa": put(front.services, images_file(ipc=10), accuracy=0.952, method="dsa", days=12),
+        "dm": put(front.services, images_file(ipc=10, start=20), accuracy=0.941, method="dm", days=9),
         "tinted": put(
             front.services,
             small,
-            dataset="svhn",
+            dataset="tinted",
             method="mtt",
-            accuracy=0.41,
+            accuracy=0.81,
             std=0.021,
             days=2,
-            baselines={"random": 0.22, "full": 0.93},
+            baselines={"random": 0.62, "full": 0.93},
         ),
-        "own": put(front.services, images_file(ipc=3), accuracy=0.89, method=None, days=0.3, names=("mine",)),
+        "own": put(front.services, images_file(ipc=3), accuracy=0.918, method=None, days=0.3, names=("mine",)),
         "frepo": put(
-            front.services, images_file(start=7), accuracy=0.9262, names=("digits-best", "tutorial"), days=0.01
+            front.services,
+            images_file(start=7),
+            accuracy=0.934,
+            std=0.008,
+            method="bptt",
+            names=("digits-best", "tutorial"),
+            days=0.01,
         ),
     }
 
@@ -57,12 +63,12 @@ def test_a_card_shows_what_it_is_and_what_it_is_worth(
     first = cards.nth(0)
     expect(first).to_contain_text("digits")
     expect(first).to_contain_text("1 per class")
-    expect(first.locator(".score")).to_have_text("92.6 ± 0.6 % on convnet3")
-    expect(first.locator(".baselines li")).to_have_text(["random 62.0 %", "centroid 84.0 %", "full 98.0 %"])
+    expect(first.locator(".score")).to_have_text("93.4 ± 0.8 % on convnet2-w32")
+    expect(first.locator(".baselines li")).to_have_text(["random 70.5 %", "centroid 90.0 %", "full 97.1 %"])
     expect(first.locator(".chip")).to_have_text(["digits-best", "tutorial"])
     expect(first.locator("time")).to_have_text("14 min ago")
     marks = first.locator(".bar line:not(.whisker)")
-    assert [marks.nth(i).get_attribute("x1") for i in range(3)] == ["62.00%", "84.00%", "98.00%"]
+    assert [marks.nth(i).get_attribute("x1") for i in range(3)] == ["70.50%", "90.00%", "97.10%"]
     page.wait_for_function("[...document.images].every((one) => one.complete && one.naturalWidth > 1)")
     sizes = cards.locator("img").evaluate_all("(all) => all.map((one) => [one.width, one.height].join())")
     assert len(set(sizes)) == 1
@@ -90,7 +96,7 @@ def test_nothing_moves_while_images_arrive(page: Page, front: Front) -> None:
 def test_filters_search_and_order_stand_in_the_address(page: Page, front: Front) -> None:
     furnish(front)
     page.goto("/")
-    counted = {"digits": "4 artifacts", "svhn": "1 artifacts", "cifar100": "1 artifacts"}
+    counted = {"digits": "4 artifacts", "tinted": "1 artifacts", "hundred": "1 artifacts"}
     for name, count in counted.items():
         link = page.get_by_role("complementary").get_by_role("link", name=f"{name} {count}", exact=True)
         expect(link).to_be_visible()
@@ -105,7 +111,7 @@ def test_filters_search_and_order_stand_in_the_address(page: Page, front: Front)
     page.get_by_role("link", name="without the filter Search: MINE").click()
     page.get_by_role("combobox").select_option("most accurate first")
     expect(page).to_have_url("/?dataset=digits&sort=-accuracy")
-    expect(page.locator(".score strong")).to_have_text(["94.1", "92.6", "90.2", "89.0"])
+    expect(page.locator(".score strong")).to_have_text(["95.2", "94.1", "93.4", "91.8"])
     expect(page.get_by_role("combobox")).to_be_focused()
     page.reload()
     expect(page.get_by_role("combobox")).to_have_value("-accuracy")
@@ -118,11 +124,11 @@ def test_filters_search_and_order_stand_in_the_address(page: Page, front: Front)
 def test_the_first_visitor_is_told_the_first_command(open_window: OpenWindow, front: Front, pictures: Pictures) -> None:
     page = open_window(permissions=["clipboard-read", "clipboard-write"])
     page.goto("/")
+    pictures.take(page, "gallery-empty")
     page.get_by_role("button", name="Copy").click()
     assert page.evaluate("navigator.clipboard.readText()").startswith("distilled submit --dataset digits")
     expect(page.get_by_role("status")).to_have_text("Copied.")
     assert_accessible(page)
-    pictures.take(page, "gallery-empty")
 
 
 def test_without_javascript_it_works_the_same(open_window: OpenWindow, front: Front) -> None:
@@ -164,7 +170,7 @@ def test_on_a_phone_it_fits(open_window: OpenWindow, front: Front, pictures: Pic
     expect(page.get_by_role("heading", name="Data set", exact=True)).to_be_hidden()
     pictures.take(page, "gallery-phone")
     page.get_by_text("Filters").click()
-    page.get_by_role("link", name="cifar100 1 artifacts").click()
+    page.get_by_role("link", name="hundred 1 artifacts").click()
     expect(page.locator(".shot")).to_have_count(1)
     assert_accessible(page)
 
