@@ -4,7 +4,6 @@ import os
 import random
 import resource
 import signal
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +12,7 @@ from sqlalchemy import select
 
 from registry.errors import QueueDown
 from registry.models import Evaluation, Job, State
+from tests.acceptance.service import until
 from tests.faults.stacks import LEASE_SECONDS, Stack
 
 #: What takes a fault back when it has lasted long enough; None where nothing has to be.
@@ -64,10 +64,7 @@ def _send(pid: int, number: signal.Signals) -> bool:
 def kill_supervisor(stack: Stack, rng: random.Random) -> tuple[bool, Heal]:
     """Everything dies with it; someone starts the service again."""
     _send(stack.supervisor, signal.SIGKILL)
-    deadline = time.monotonic() + 10
-    while stack.processes() and time.monotonic() < deadline:
-        time.sleep(0.05)
-    assert not stack.processes(), f"the supervisor is dead, and these live: {stack.processes()}"
+    until(stack.is_gone, what="all die with their supervisor", seconds=20)
     stack.launch()
     return True, None
 

@@ -155,7 +155,14 @@ class Stack:
     def stop(self) -> None:
         """SIGTERM to the supervisor, and wait until nothing is left."""
         _send(self.supervisor, signal.SIGTERM)
-        until(lambda: not self.processes(), what="all processes have ended", seconds=60)
+        until(self.is_gone, what="all processes have ended", seconds=60)
+
+    def is_gone(self) -> bool:
+        """Whether none of the processes lives.
+
+        Looked at twice: one whose parent dies while the table is read hangs on nothing in it.
+        """
+        return not self.processes() and not self.processes()
 
     def processes(self) -> dict[int, tuple[str, int]]:
         """All of the service's processes."""
@@ -240,7 +247,7 @@ def _running(stack: Stack) -> Generator[None]:
         stack.close()
         for pid in stack.processes():
             _send(pid, signal.SIGKILL)
-        until(lambda: not stack.processes(), what="the killed are gone", seconds=30)
+        until(stack.is_gone, what="the killed are gone", seconds=30)
 
 
 def _clean() -> dict[str, str]:
