@@ -15,6 +15,7 @@ from typing import Any
 import httpx2
 from sqlalchemy import text
 
+from distilled.cli import home as homes
 from registry import schema
 from registry.queue import Queue
 from registry.session import Database
@@ -158,11 +159,17 @@ class Stack:
         until(self.is_gone, what="all processes have ended", seconds=60)
 
     def is_gone(self) -> bool:
-        """Whether none of the processes lives.
+        """Whether none of the processes lives, or holds the home's lock.
 
-        Looked at twice: one whose parent dies while the table is read hangs on nothing in it.
+        A process whose first thread is dead looks dead, while its other threads still end and its files are open.
         """
-        return not self.processes() and not self.processes()
+        if self.processes():
+            return False
+        try:
+            with homes.locked(self.home):
+                return True
+        except homes.HomeInUse:
+            return False
 
     def processes(self) -> dict[int, tuple[str, int]]:
         """All of the service's processes."""
