@@ -87,6 +87,7 @@ def test_a_job_is_asked_for_and_the_same_in_three_languages(
     expect(page.locator("[data-pointer='/objective/network']")).to_have_class("field changed")
     assert_accessible(page)
     page.evaluate("scrollTo(0, 0)")
+    assert_no_sideways_scrolling(page)
     pictures.take(page, "new-job")
 
     recipe = asked_by_curl(text(page, "curl"))
