@@ -6,6 +6,7 @@ from urllib.parse import urlencode
 
 from fastapi import APIRouter, Query, Request
 from fastapi.responses import Response
+from pydantic import BeforeValidator
 
 from app.datasets import listing, places
 from app.datasets.known import Availability, Source
@@ -29,6 +30,10 @@ SHOWN = 50
 CLASSES_SHOWN = 20
 #: What a file of each kind may end with, for the file picker.
 ENDINGS = {Kind.NPZ: ".npz", Kind.ZIP: ".zip", Kind.TAR: ".tar,.tar.gz,.tgz", Kind.PARQUET: ".parquet"}
+
+
+#: A form that has no seed sends an empty one.
+EmptySeed = Annotated[Seed, BeforeValidator(lambda value: value or None)]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,7 +73,7 @@ def show(
     service: Service,
     split: Split = "train",
     columns: Columns = 10,
-    seed: Seed = None,
+    seed: EmptySeed = None,
     first: Annotated[int, Query(ge=0, le=100_000, description="the first class that is shown")] = 0,
 ) -> Response:
     """One data set: facts, what was found in it, and how it looks."""

@@ -46,7 +46,7 @@ function take(chosen) {
   file = chosen;
   fault("file", file && file.size > most ? `has ${size(file.size)}; an upload may have at most ${size(most)} here` : "");
   if (!file || name.value) return;
-  name.value = file.name.replace(/\.(npz|zip|tar|tgz|tar\.gz|parquet)$/i, "").replace(/[^A-Za-z0-9._-]+/g, "-").replace(/^[._-]+/, "").slice(0, 64);
+  name.value = file.name.replace(/\.(npz|zip|tar|tgz|tar\.gz|parquet)$/i, "").replace(/[^A-Za-z0-9._-]+/g, "-").replace(/^[._-]+|-+$/g, "").slice(0, 64);
 }
 
 async function begin() {

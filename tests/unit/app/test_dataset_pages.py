@@ -101,6 +101,8 @@ def test_a_page_shows_facts_report_and_samples(client: TestClient) -> None:
     assert text.count("<image href=") == 2
     assert 'href="/v1/datasets/mine/samples.png?split=train&amp;columns=4&amp;seed=3"' in text
     assert 'id="delete"' in text
+    assert client.get("/datasets/mine?columns=4&seed=", headers=BROWSER).status_code == 200  # as a form sends it
+    assert client.get("/datasets/mine?seed=x", headers=BROWSER).status_code == 422
     elsewhere = client.get("/datasets/cifar10", headers=BROWSER).text
     assert "Not here: the images of CIFAR10" in elsewhere
     assert 'id="delete"' not in elsewhere
