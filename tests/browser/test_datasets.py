@@ -7,8 +7,9 @@ import httpx2
 import numpy as np
 import pytest
 from playwright.sync_api import Page, Route, expect
+from sklearn.datasets import load_digits
 
-from registry import datasets, jobs, validations, workers
+from registry import datasets, jobs, uploads, validations, workers
 from registry.models import DatasetState
 from tests.browser.browsing import PHONE, Pictures, Watch, assert_accessible, assert_no_sideways_scrolling
 from tests.browser.conftest import Front, OpenWindow
@@ -55,9 +56,7 @@ def look(front: Front, *, refused: str | None = None) -> None:
         validations.accept(session, claim.validation_id, attempt=claim.attempt, accepted=accepted, report=report)
 
 
-def test_a_file_is_brought_looked_at_shown_and_deleted(
-    page: Page, front: Front, set_of_images: Path, pictures: Pictures
-) -> None:
+def test_a_file_is_brought_looked_at_shown_and_deleted(page: Page, front: Front, set_of_images: Path) -> None:
     choose(page, set_of_images)
     expect(page.get_by_label("Name", exact=True)).to_have_value("My-birds-1")
     page.get_by_label("Name", exact=True).fill("birds")
@@ -206,14 +205,39 @@ def test_samples_are_chosen_by_split_columns_and_seed(page: Page, front: Front) 
     assert page.locator("image").first.get_attribute("href") != ""
 
 
+def some_digits() -> bytes:
+    """Real images of four classes, one of them there twice."""
+    read: Any = load_digits()
+    keep = np.flatnonzero(read.target < 4)
+    pixels, labels = np.rint(read.images[keep] * (255 / 16)).astype(np.uint8), read.target[keep]
+    pixels[7] = pixels[0]
+    test = {"test_images": pixels[600:], "test_labels": labels[600:]}
+    names = np.array(["zero", "one", "two", "three"])
+    return npz(train_images=pixels[:600], train_labels=labels[:600], classes=names, **test)
+
+
 def test_the_list_and_a_set_fit_a_phone_and_everybody(
     open_window: OpenWindow, front: Front, pictures: Pictures
 ) -> None:
     with front.services.writing() as session:
         workers.beat_worker(session, worker="w", device="cpu", hostname="h", pid=1)
-    ready(front, "mine", npz())
+        upload_id = uploads.create(session, length=0, told="", hours=1).id
+        datasets.await_validation(session, name="birds", kind="zip", upload_id=upload_id, licence=None, request_id="r")
+        claim = validations.claim_next(session, worker="w", device="cpu", lease_seconds=60)
+        assert claim is not None
+        validations.beat(session, claim.validation_id, attempt=claim.attempt, lease_seconds=60, progress=0.4)
+    ready(front, "four-digits", some_digits())
     phone = open_window(width=PHONE)
-    for path in ("/datasets#bring", "/datasets/digits", "/datasets/mine", "/datasets/cifar10"):
+    for path in ("/datasets#bring", "/datasets/four-digits", "/datasets/cifar10", "/datasets/birds"):
         phone.goto(path)
         assert_no_sideways_scrolling(phone)
         assert_accessible(phone)
+    desk = open_window(height=900)
+    desk.goto("/datasets#bring")
+    assert_accessible(desk)
+    pictures.take(desk, "datasets", full=True)
+    desk.goto("/datasets/four-digits")
+    expect(desk.get_by_role("img", name="10 images of three")).to_be_visible()
+    desk.wait_for_load_state("networkidle")
+    assert_accessible(desk)
+    pictures.take(desk, "dataset", full=True)

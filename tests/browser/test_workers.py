@@ -4,23 +4,31 @@ from playwright.sync_api import Page, Route, expect
 
 from distilled import __version__
 from registry import jobs, workers
-from tests.browser.browsing import PHONE, Watch, assert_accessible, assert_no_sideways_scrolling
+from tests.browser.browsing import PHONE, Pictures, Watch, assert_accessible, assert_no_sideways_scrolling
 from tests.browser.conftest import Front, OpenWindow
 
 MEMORY = {"code": "out_of_memory", "title": "Too little memory", "detail": "Lower `objective.real_batch`."}
+
+LOST = {"code": "worker_lost", "title": "The worker was lost", "detail": "Look at the workers' logs, then retry."}
 
 
 def introduce(front: Front, name: str = "w") -> None:
     with front.services.writing() as session:
         workers.beat_worker(
-            session, worker=name, device="cuda:0 (NVIDIA H200)", hostname="box", pid=7, version=__version__
+            session,
+            worker=name,
+            device="cuda:0 (NVIDIA H200)",
+            hostname="box",
+            pid=7,
+            version=__version__,
+            memory_bytes=139 * 10**9,
         )
 
 
-def claim(front: Front) -> str:
+def claim(front: Front, digest: str = "e" * 64) -> str:
     with front.services.writing() as session:
         recipe = {"dataset": "digits", "method": "dm"}
-        job = jobs.submit(session, recipe=recipe, digest="e" * 64, request_id="r")
+        job = jobs.submit(session, recipe=recipe, digest=digest, request_id="r")
         jobs.claim(session, job.id, worker="w", device="cuda:0", lease_seconds=60)
         return job.id
 
@@ -91,12 +99,25 @@ def _pass(route: Route, gone: bool) -> None:
         route.continue_()
 
 
-def test_it_fits_a_phone(open_window: OpenWindow, front: Front) -> None:
+def test_it_fits_a_phone_and_everybody(open_window: OpenWindow, front: Front, pictures: Pictures) -> None:
     introduce(front)
-    job_id = claim(front)
+    for number, error in enumerate((MEMORY, MEMORY, LOST)):
+        job_id = claim(front, digest=str(number) * 64)
+        with front.services.writing() as session:
+            jobs.fail(session, job_id, attempt=1, error=error)
+    claim(front)
     with front.services.writing() as session:
-        jobs.fail(session, job_id, attempt=1, error=MEMORY)
+        told = {"device": "cpu", "hostname": "desk-2", "pid": 4711, "queues": ["cpu", "evaluate", "validate"]}
+        workers.beat_worker(
+            session, worker="desk-2-1a2b3c4d-4711", version=__version__, memory_bytes=25 * 10**9, **told
+        )
+        for digest in ("a", "b"):
+            jobs.submit(session, recipe={"dataset": "digits", "method": "dm"}, digest=digest * 64, request_id="r")
     phone = open_window(width=PHONE)
     phone.goto("/workers")
     assert_no_sideways_scrolling(phone)
     assert_accessible(phone)
+    desk = open_window(height=900)
+    desk.goto("/workers")
+    assert_accessible(desk)
+    pictures.take(desk, "workers", full=True)
