@@ -79,9 +79,9 @@ def fill(page: Page, **wanted: str) -> None:
 
 def submit(page: Page) -> None:
     """Press the button, and watch the job to its end."""
-    button = page.get_by_role("button", name="Submit")
-    expect(button).to_be_enabled(timeout=PATIENCE)
-    button.click()
+    page.locator("#form[data-checked=good], #form[data-checked=refused]").wait_for()
+    assert page.locator("#faults").inner_text() == ""
+    page.get_by_role("button", name="Submit").click()
     page.wait_for_url(re.compile(r"/jobs/job_[0-9a-f]{32}"))
     # The page is not loaded again: what it shows comes to it while it is open.
     expect(page.get_by_role("link", name="See the artifact")).to_be_visible(timeout=WORK)

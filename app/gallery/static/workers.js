@@ -38,7 +38,7 @@ async function look() {
 function put(page) {
   for (const there of document.querySelectorAll("[data-live]")) {
     const now = page.getElementById(there.id);
-    for (const time of now?.querySelectorAll("time[data-ago]") ?? []) time.textContent = ago(time.dateTime);
+    for (const time of now ? [now, ...now.querySelectorAll("time")] : []) if (time.dateTime) time.textContent = ago(time.dateTime);
     if (!now || now.isEqualNode(there)) continue;
     const focused = there.contains(document.activeElement) ? document.activeElement : null;
     const href = focused?.getAttribute("href");
