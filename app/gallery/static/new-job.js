@@ -114,9 +114,8 @@ function tellCost({ ipc, estimate, existing_job_id: existing, quotas }) {
     ["Runs on", `a ${need.toUpperCase()}, in about ${size(memory)} of its memory`],
     ["Waits", ahead === null ? "until a worker for it is alive: none is now" : place === 1 && ahead < 1 ? "for nothing: it is next" : `number ${place} in the queue, about ${duration(ahead)}`],
   ];
-  const limit = quotas?.limits ?? {};
-  const used = quotas?.usage ?? {};
-  if (limit.jobs) facts.push(["Key", `${used.jobs ?? 0} of ${limit.jobs} jobs at once`]);
+  if (quotas.jobs.limit !== null) facts.push(["Your key", `has ${quotas.jobs.used} of the ${quotas.jobs.limit} jobs that it may have at once`]);
+  if (quotas.device_seconds.limit !== null) facts.push(["Today", `${duration(quotas.device_seconds.used)} of ${duration(quotas.device_seconds.limit)} of devices used`]);
   cost.replaceChildren(...facts.flatMap(([name, value]) => [element("dt", "", name), element("dd", "", value)]));
   cost.classList.remove("old");
   const note = document.getElementById("existing");

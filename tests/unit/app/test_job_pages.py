@@ -104,7 +104,7 @@ def test_a_job_tells_its_whole_story_in_the_page(client: TestClient, services: S
     page = client.get(f"/jobs/{job_id}").text
     for said in (
         "It went &lt;wrong&gt;",
-        "Lower `this`.",
+        "Lower <code>this</code>.",
         "Retry",
         "Start anew",
         "/jobs/new?method=dm&amp;dataset=digits",
