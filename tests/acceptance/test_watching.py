@@ -13,6 +13,7 @@ from tests.browser.conftest import CHROMIUM, OPTIONS
 LONG = {"steps": 1500, "seed": 77, "evaluation": {"networks": []}}
 
 
+@pytest.mark.timeout(600)
 @pytest.mark.skipif(CHROMIUM is None, reason="Chromium is not installed; Debian's package `chromium` has it")
 def test_a_killed_worker_is_seen_and_its_job_ends_well(service: Service) -> None:
     job_id = service.submit(**LONG)
@@ -20,8 +21,8 @@ def test_a_killed_worker_is_seen_and_its_job_ends_well(service: Service) -> None
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=OPTIONS)
         try:
             page = browser.new_page()
-            page.set_default_timeout(60_000)
-            expect.set_options(timeout=60_000)
+            page.set_default_timeout(120_000)
+            expect.set_options(timeout=120_000)
             page.goto(f"{service.url}/jobs/{job_id}")
             service.until_snapshot(job_id)
             expect(page.locator("#far")).to_contain_text("Step")
