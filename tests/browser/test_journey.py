@@ -16,7 +16,7 @@ from tests.browser.browsing import Watch
 #: For what takes a process with torch of its own, in milliseconds.
 WORK = 120_000
 #: For what the service answers by itself.
-PATIENCE = 20_000
+PATIENCE = 30_000
 #: A memory that recalls a few images after a few steps, by the fields of the form.
 TINY = {
     "parametrization.bases": "4",
@@ -79,7 +79,7 @@ def fill(page: Page, **wanted: str) -> None:
 
 def submit(page: Page) -> None:
     """Press the button, and watch the job to its end."""
-    page.locator("#form[data-checked=good], #form[data-checked=refused]").wait_for()
+    page.locator("#form[data-checked=good], #form[data-checked=refused]").wait_for(timeout=WORK)
     assert page.locator("#faults").inner_text() == ""
     page.get_by_role("button", name="Submit").click()
     page.wait_for_url(re.compile(r"/jobs/job_[0-9a-f]{32}"))
