@@ -6,8 +6,9 @@ STAMP := $(VENV)/.installed
 CATALOG := app/catalog.json
 DISTILLED_HOME ?= $(CURDIR)/.distilled
 PORT ?= 8000
-# How many processes share the tests. Each file stays in one of them, and the longest go first (tests/conftest.py).
-PROCESSES ?= 2
+# How many processes share the tests: one more than cores, for many of them wait for a service. Each file stays in one of
+# them, and the longest go first (tests/conftest.py).
+PROCESSES ?= 3
 
 .PHONY: setup run test faults load check fuzz audit sbom fix catalog clean
 
