@@ -54,7 +54,7 @@ class PostgreSQL:
         made = ["--auth=trust", "--username=tester", "--encoding=UTF8", "--locale=C", "--no-sync"]
         _run([*as_user, str(bin_dir / "initdb"), "-D", str(self._data), *made])
         self._control = [*as_user, str(bin_dir / "pg_ctl"), "-D", str(self._data), "-w"]
-        # No fsync: this cluster need not survive a power cut. What it has committed survives the death of its processes.
+        # No fsync: it need not survive a power cut. What was committed survives the death of its processes.
         # Enough connections for tests that run side by side.
         self._settings = f"-p {self.port} -k {folder} -h 127.0.0.1 -F -c full_page_writes=off"
 
