@@ -23,7 +23,7 @@ class WorkerSettings(Settings):
         default=2.0, ge=0, description="shortest time between two pictures of what a job is learning; 0: none are made"
     )
     cancel_grace_seconds: float = Field(
-        default=3.0, gt=0, description="a cancelled job still in its step after so long is ended with its process"
+        default=2.0, gt=0, description="a cancelled job still in its step after so long is ended with its process"
     )
     stop_grace_seconds: float = Field(
         default=5.0, gt=0, description="a job without a snapshot so long after SIGTERM goes back to its last one"

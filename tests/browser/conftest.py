@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 from fastapi import FastAPI
-from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
 
 from app.main import create_app
 from app.services import CATALOG, Services
@@ -99,6 +99,7 @@ def browser() -> Iterator[Browser]:
     """Chromium, as long as tests of this folder run one after another: its event loop would disturb others."""
     if CHROMIUM is None:
         pytest.skip("Chromium is not installed; Debian's package `chromium` has it")
+    expect.set_options(timeout=2 * PATIENCE)  # its own five seconds are those of a machine with nothing else to do
     with sync_playwright() as playwright:
         opened = playwright.chromium.launch(executable_path=CHROMIUM, args=OPTIONS)
         yield opened

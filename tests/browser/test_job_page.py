@@ -44,8 +44,9 @@ def hand(front: Front, monkeypatch: pytest.MonkeyPatch) -> Iterator[Hand]:
 
 
 def test_a_job_is_watched_from_the_queue_to_its_figures(
-    page: Page, front: Front, hand: Hand, pictures: Pictures, open_window: OpenWindow
+    page: Page, front: Front, hand: Hand, pictures: Pictures, open_window: OpenWindow, watch: Watch
 ) -> None:
+    watch.allow("404 (Not Found)")  # a picture that was thinned out before a slow browser asked for it
     job_id = submit(front)
     page.goto(f"/jobs/{job_id}")
     expect(page.locator("h1")).to_have_text("kip on digits")
@@ -69,12 +70,6 @@ def test_a_job_is_watched_from_the_queue_to_its_figures(
     phone.goto(f"/jobs/{job_id}")
     expect(phone.locator("#far")).to_contain_text(f"Step {STEP} of 80")
     assert_no_sideways_scrolling(phone)
-    if pictures.wanted:
-        phone.wait_for_timeout(800)
-        phone.screenshot(path="/tmp/i7/jobs-shots/job-phone.png", full_page=True)
-        page.emulate_media(color_scheme="dark")
-        page.wait_for_timeout(300)
-        page.screenshot(path="/tmp/i7/jobs-shots/job-dark.png", full_page=True)
 
     hand.go_on()
     expect(page.locator(".headline .state")).to_have_text("succeeded")
@@ -82,8 +77,6 @@ def test_a_job_is_watched_from_the_queue_to_its_figures(
     hand.measure()
     expect(page.locator("[data-part=result] .state")).to_have_text("succeeded")
     expect(page.get_by_role("link", name="See the artifact")).to_be_visible()
-    if pictures.wanted:
-        page.screenshot(path="/tmp/i7/jobs-shots/job-done.png", full_page=True)
 
 
 def test_the_pictures_are_scrubbed_and_the_place_stands_in_the_address(page: Page, front: Front, hand: Hand) -> None:

@@ -61,17 +61,29 @@ export function pictures(place, id) {
     play.textContent = "Play";
   };
 
-  bar.addEventListener("input", () => {
-    pause();
-    show(Number(bar.value));
-    follow(Number(bar.value) === all.length - 1);
-  });
-  newest.addEventListener("click", () => {
-    pause();
-    show(all.length - 1);
-    follow(true);
-  });
-  play.addEventListener("click", () => {
+  // Whoever is quicker than the list of pictures waits for it.
+  const asked = (act) => async () => {
+    const wanted = Number(bar.value);
+    if (!all.length) await load();
+    if (all.length) act(Math.min(wanted, all.length - 1));
+  };
+  bar.addEventListener(
+    "input",
+    asked((wanted) => {
+      pause();
+      show(wanted);
+      follow(wanted === all.length - 1);
+    }),
+  );
+  newest.addEventListener(
+    "click",
+    asked(() => {
+      pause();
+      show(all.length - 1);
+      follow(true);
+    }),
+  );
+  const run = asked(() => {
     if (film) return pause();
     let at = Number(bar.value) >= all.length - 1 ? 0 : Number(bar.value);
     play.textContent = "Pause";
@@ -83,6 +95,7 @@ export function pictures(place, id) {
       }
     }, FILM_MILLISECONDS);
   });
+  play.addEventListener("click", run);
 
   // What is kept now: a long job's pictures are thinned out while it runs.
   const load = async () => {

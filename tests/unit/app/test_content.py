@@ -108,13 +108,13 @@ def test_a_range_outside_is_a_416_that_tells_the_size(
 @pytest.mark.parametrize(
     "asked",
     [
-        "bytes=" + ",".join(["0-"] * 15_000),
-        "bytes=" + ",".join(f"{i}-{i + 1}" for i in range(8_000)),
-        "bytes=" + "0" * 60_000 + "-",
-        "bytes=" + " " * 60_000 + "0-1",
-        "bytes=" + " " * 60_000 + "x",
-        "bytes=" + "-" * 60_000,
-        "bytes=" + "1" * 30_000 + "-" + "1" * 30_000 + "x",
+        "bytes=" + ",".join(["0-"] * 8_000),
+        "bytes=" + ",".join(f"{i}-{i + 1}" for i in range(2_500)),
+        "bytes=" + "0" * 30_000 + "-",
+        "bytes=" + " " * 30_000 + "0-1",
+        "bytes=" + " " * 30_000 + "x",
+        "bytes=" + "-" * 30_000,
+        "bytes=" + "1" * 15_000 + "-" + "1" * 15_000 + "x",
     ],
     ids=["overlapping", "many", "zeros", "blanks", "only blanks", "dashes", "digits"],
 )
