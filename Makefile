@@ -9,7 +9,7 @@ PORT ?= 8000
 # How many processes share the tests. Each file stays in one of them, and the longest go first (tests/conftest.py).
 PROCESSES ?= 2
 
-.PHONY: setup run test long faults load check fuzz audit sbom fix catalog clean
+.PHONY: setup run test faults load check fuzz audit sbom fix catalog clean
 
 setup: $(STAMP)
 
@@ -27,10 +27,6 @@ run: setup
 
 test: setup
 	$(BIN)/python -m pytest -n $(PROCESSES)
-
-# What `make test` leaves out, to stay within a quarter of an hour.
-long: setup
-	$(BIN)/python -m pytest --long -m long
 
 # What a front end bears in a minute, and its memory over an hour's requests: benchmarks/results/load.md.
 load: setup

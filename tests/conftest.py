@@ -21,8 +21,8 @@ FIRST = ("tests/acceptance/", "tests/integration/", "tests/browser/", "tests/fau
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """`--long` is for `make faults` and `make long`."""
-    parser.addoption("--long", action="store_true", help="also what takes long, and all of what is else done in part")
+    """`--long` is for `make faults`."""
+    parser.addoption("--long", action="store_true", help="in tests/faults, all of what is otherwise done in part")
     parser.addoption("--pictures", action="store_true", help="in tests/browser, screenshots are kept in docs/images")
 
 
@@ -42,11 +42,7 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
 
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """What takes long first, and everything else in the random order that it has. Of `long` ones only where asked."""
-    if not config.getoption("--long"):
-        late = [item for item in items if item.get_closest_marker("long")]
-        items[:] = [item for item in items if item not in late]
-        config.hook.pytest_deselected(items=late)
+    """What takes long first, and everything else in the random order that it has."""
     if hasattr(config, "workerinput"):
         items.sort(key=_turn)
 

@@ -8,7 +8,6 @@ from typing import Any
 
 import httpx2
 import numpy as np
-import pytest
 
 from tests.acceptance.service import TINY, Service
 from tests.undisturbed import undisturbed
@@ -34,7 +33,6 @@ def upload(service: Service, folder: Path, name: str, digits: list[int]) -> Path
     return path
 
 
-@pytest.mark.long
 def test_a_memory_goes_on_with_further_classes_killed_on_the_way(service: Service, tmp_path: Path) -> None:
     upload(service, tmp_path, "low-digits", [0, 1, 2, 3, 4])
     high = upload(service, tmp_path, "high-digits", [5, 6, 7, 8, 9])

@@ -26,7 +26,6 @@ def target(service: Service, measured: dict[str, Any]) -> Iterator[Target]:
     service.until_state(job_id, "cancelled")
 
 
-@pytest.mark.long
 def test_listeners_and_downloads_keep_nobody_waiting_and_memory_is_flat(target: Target) -> None:
     figures = bear(target, listeners=100, downloads=20, seconds=8, asked=20)
     replay(target, figures, requests=800)

@@ -52,6 +52,8 @@ export function pictures(place, id) {
   };
   // `load` does not bubble; the picture may be there already, or come later.
   place.addEventListener("load", (event) => enlarge(event.target), { capture: true });
+  // One that was thinned out before it was asked for: what is kept now is shown.
+  place.addEventListener("error", () => load(), { capture: true, once: true });
   const there = place.querySelector("#picture");
   if (there?.naturalWidth) enlarge(there);
 
