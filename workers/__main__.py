@@ -14,10 +14,10 @@ import warnings
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from billiard.util import get_logger
 from celery import signals
 from celery.exceptions import WorkerTerminate
 from celery.platforms import SecurityWarning
-from celery.utils.log import get_multiprocessing_logger
 from celery.worker import state
 
 from distilled.cli.screen import Screen
@@ -72,7 +72,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     # With it a child would print lines of its pool's own before ours are set up, and they are not JSON.
     os.environ.pop("_MP_FORK_LOGLEVEL_", None)
     # What the pool says of children that died would be printed bare: its logger hands on nothing, and has no handler.
-    of_pool = get_multiprocessing_logger()
+    of_pool = get_logger()
     of_pool.propagate = True
     of_pool.setLevel(logging.ERROR)
     try:
