@@ -24,7 +24,7 @@
 """
 
 import errno
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from http import HTTPStatus
 from types import MappingProxyType
@@ -314,11 +314,12 @@ def kind_of(error: Exception) -> Kind:
     return next(KINDS[base] for base in type(error).__mro__ if base in KINDS)
 
 
-def install(app: FastAPI, *, routers: Sequence[APIRouter]) -> None:
+def install(app: FastAPI, *, routers: Sequence[APIRouter], page: Callable[[Request, Response], Response]) -> None:
     """Let the framework's own two kinds of error look like ours. All others reach the outermost middleware.
 
     routers: all of the application's. Of a path that several routes share, the framework's `Allow` names the first
-    one's methods alone; RFC 9110 asks for those of the resource.
+    one's methods alone; RFC 9110 asks for those of the resource. page: what a person is shown who was led to where
+    nothing is, made of the problem.
     """
     routes = [route for router in routers for route in router.routes if isinstance(route, Route)]
 
@@ -328,7 +329,8 @@ def install(app: FastAPI, *, routers: Sequence[APIRouter]) -> None:
             path = request.scope["path"]
             methods = {method for route in routes if route.path_regex.match(path) for method in route.methods or ()}
             answered.headers["Allow"] = ", ".join(sorted(methods))
-        return answered
+        lost = answered.status_code == HTTPStatus.NOT_FOUND and isinstance(error, HTTPException)
+        return page(request, answered) if lost else answered
 
     app.add_exception_handler(HTTPException, handle)
     app.add_exception_handler(RequestValidationError, handle)

@@ -23,6 +23,7 @@ from app.gallery import datasets as dataset_pages
 from app.gallery import jobs as job_pages
 from app.gallery import routes as gallery
 from app.gallery import workers as worker_pages
+from app.gallery.frame import shown
 from app.hub import routes as hub
 from app.hub.door import HubDoor
 from app.inference import routes as inference
@@ -148,7 +149,7 @@ def create_app(settings: AppSettings, *, services: Services | None = None) -> Fa
     for router in ROUTERS:
         check_declared(router)
         app.include_router(router)
-    errors.install(app, routers=ROUTERS)
+    errors.install(app, routers=ROUTERS, page=shown)
     # The last one added is the outermost: every answer, also a refusal, has an id and stands in the log.
     files = (("POST", datasets.router.prefix), ("PATCH", resumable.router.prefix))
     app.add_middleware(

@@ -31,6 +31,7 @@ from workers.stop_signal import SIGNAL
 
 #: Beyond the child's own grace: the release itself, and the process's end.
 SETTLING_SECONDS = 1.5
+QUIET_TRACKER = "ignore:semaphore_tracker"
 #: What Celery may take to put its own things in order after that.
 CELERY_SECONDS = 1.5
 
@@ -69,6 +70,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         without_mingle=True,
         quiet=True,
     )
+    # Where this process is killed, the pool's tracker of semaphores would say so in the log by a bare line.
+    os.environ["PYTHONWARNINGS"] = ",".join(filter(None, (os.environ.get("PYTHONWARNINGS"), QUIET_TRACKER)))
     # With it a child would print lines of its pool's own before ours are set up, and they are not JSON.
     os.environ.pop("_MP_FORK_LOGLEVEL_", None)
     # What the pool says of children that died would be printed bare: its logger hands on nothing, and has no handler.

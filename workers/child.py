@@ -10,7 +10,6 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
-from importlib import import_module
 
 import torch
 from sqlalchemy.orm import Session
@@ -64,8 +63,7 @@ def set_up(settings: WorkerSettings) -> None:
 
 
 def warm_up() -> None:
-    """Do now what a job's first seconds would otherwise go to: the imports that torch and scikit-learn put off."""
-    import_module("sklearn.datasets")
+    """Do now what a job's first seconds would otherwise go to: the imports that torch puts off."""
     torch.optim.Adam([torch.nn.Parameter(torch.zeros(1))])
 
 

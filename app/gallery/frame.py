@@ -19,6 +19,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from app.errors import answer
 from app.gallery.assets import address
 from app.keys.caller import NOBODY
+from app.middleware.guard import is_page
 from app.middleware.headers import page_policy
 from distilled import __version__
 from registry.scopes import Scope
@@ -79,6 +80,11 @@ def failure(request: Request, answered: Response) -> Response:
     kept = {name: value for name, value in answered.headers.items() if name not in ("content-type", "content-length")}
     told.headers.update(kept)
     return told
+
+
+def shown(request: Request, answered: Response) -> Response:
+    """A problem of a path that nothing has: as a page where a person looks for one, as it is where a program asks."""
+    return failure(request, answered) if is_page(request.scope) else answered
 
 
 @cache

@@ -1,4 +1,7 @@
-"""One service for all acceptance tests, as a start costs seconds. Each finds it running, whatever the last one did."""
+"""Two services for all acceptance tests, as a start costs seconds. Each test finds its own running, whatever the last
+one did: `service` as a user starts it, and `quick`, of forks, where tests need many jobs and none is about how its
+process is born.
+"""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -6,7 +9,15 @@ from typing import Any
 
 import pytest
 
+from tests.acceptance.forked import Forked
 from tests.acceptance.service import Service
+from tests.faults.stacks import Machine
+
+#: A job whose artifact is measured at once.
+MEASURED: dict[str, Any] = {
+    "seed": 11,
+    "objective": {"kind": "kernel", "kernel": "features", "network": "mlp-w16", "pool_size": 1, "real_batch": 32},
+}
 
 
 @pytest.fixture(scope="session")
@@ -25,10 +36,34 @@ def service(shared_service: Service) -> Service:
 
 
 @pytest.fixture(scope="session")
+def shared_quick(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Forked]:
+    machine = Machine()
+    service = Forked(tmp_path_factory.mktemp("forked") / "home", machine)
+    yield service
+    service.end()
+    machine.close()
+
+
+@pytest.fixture
+def quick(shared_quick: Forked) -> Forked:
+    shared_quick.ensure_up()
+    return shared_quick
+
+
+@pytest.fixture(scope="session")
 def measured(shared_service: Service) -> dict[str, Any]:
-    """A job that has succeeded, with its artifact measured. One for all tests: a job is a new process with torch."""
-    shared_service.ensure_up()
-    objective = {"kind": "kernel", "kernel": "features", "network": "mlp-w16", "pool_size": 1, "real_batch": 32}
-    job = shared_service.until_state(shared_service.submit(seed=11, objective=objective), "succeeded")
-    shared_service.until_evaluated(job["artifact_id"])
+    """A job of `service` that has succeeded, with its artifact measured. One for all tests: a job is a new process."""
+    return _measured(shared_service)
+
+
+@pytest.fixture(scope="session")
+def artifact_id(shared_quick: Forked) -> str:
+    """An artifact of `quick` that is measured."""
+    return _measured(shared_quick)["artifact_id"]
+
+
+def _measured(service: Service) -> dict[str, Any]:
+    service.ensure_up()
+    job = service.until_state(service.submit(**MEASURED), "succeeded")
+    service.until_evaluated(job["artifact_id"])
     return job

@@ -109,8 +109,12 @@ class Service:
     def child_at_work(self, job_id: str) -> int:
         """The process of the worker's pool that has the job in hand."""
         (worker,) = [one for one in self.get("/v1/workers")["items"] if job_id in one["in_hand"]]
-        (child,) = [pid for pid in self.process_ids() if parent_of(pid) == worker["pid"] and is_pool_child(pid)]
+        (child,) = [pid for pid in self.process_ids() if self._is_child(pid, worker["pid"])]
         return child
+
+    def _is_child(self, pid: int, main: int) -> bool:
+        """Whether a process is of this worker's pool."""
+        return parent_of(pid) == main and is_pool_child(pid)
 
     # -- its API --------------------------------------------------------------------------------------------------
 

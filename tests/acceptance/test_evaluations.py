@@ -7,20 +7,20 @@ import httpx2
 from tests.acceptance.service import Service
 
 
-def test_a_network_added_later_is_measured_and_reported_as_unseen(service: Service, measured: dict[str, Any]) -> None:
-    path = f"/v1/artifacts/{measured['artifact_id']}"
+def test_a_network_added_later_is_measured_and_reported_as_unseen(quick: Service, artifact_id: str) -> None:
+    path = f"/v1/artifacts/{artifact_id}"
 
     def ask() -> Any:
-        return httpx2.post(f"{service.url}{path}/evaluations", json={"networks": ["convnet1-w8"]}, timeout=10)
+        return httpx2.post(f"{quick.url}{path}/evaluations", json={"networks": ["convnet1-w8"]}, timeout=10)
 
     (asked,) = ask().json()["items"]
     assert (asked["network"], asked["state"]) == ("convnet1-w8", "queued")
-    rows = service.until_evaluated(measured["artifact_id"])
+    rows = quick.until_evaluated(artifact_id)
     assert [(row["network"], row["state"]) for row in rows] == [("mlp-w16", "succeeded"), ("convnet1-w8", "succeeded")]
     assert rows[0]["config"] == rows[1]["config"], "as in the recipe"
     assert ask().status_code == 200, "it is there"
 
-    shown = service.get(path)
+    shown = quick.get(path)
     (means,) = shown["summary"]
     assert shown["seen_networks"] == ["mlp-w16"]
     accuracies = {row["network"]: row["result"]["distilled"]["hard"]["mean"] for row in rows}

@@ -5,7 +5,6 @@ import runpy
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 from scipy.stats import spearmanr
@@ -18,9 +17,9 @@ Run = Callable[..., str]
 
 
 @pytest.fixture
-def run(service: Service, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
+def run(quick: Service, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
     """`python examples/<name> <arguments>`, and what it prints. Nothing but results: no bar where nobody looks."""
-    monkeypatch.setenv("DISTILLED_URL", service.url)
+    monkeypatch.setenv("DISTILLED_URL", quick.url)
 
     def example(name: str, *arguments: str) -> str:
         monkeypatch.setattr(sys, "argv", [name, *arguments])
@@ -32,16 +31,16 @@ def run(service: Service, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Captur
     return example
 
 
-def test_a_classifier_is_trained_from_a_stream(run: Run, measured: dict[str, Any]) -> None:
-    said = run("train_from_a_stream.py", measured["artifact_id"], "100")
+def test_a_classifier_is_trained_from_a_stream(run: Run, artifact_id: str) -> None:
+    said = run("train_from_a_stream.py", artifact_id, "100")
     found = re.fullmatch(r"accuracy (\d+\.\d) % on (\d+) real test images; trained on \S+ alone\n", said)
     assert found, said
     assert float(found[1]) > 50  # chance is 10
     assert int(found[2]) == 359
 
 
-def test_five_architectures_are_ranked_on_a_distilled_set_and_on_full_data(run: Run, measured: dict[str, Any]) -> None:
-    head, *rows, sizes, conclusion = run("rank_architectures.py", measured["artifact_id"], "40", "1").splitlines()
+def test_five_architectures_are_ranked_on_a_distilled_set_and_on_full_data(run: Run, artifact_id: str) -> None:
+    head, *rows, sizes, conclusion = run("rank_architectures.py", artifact_id, "40", "1").splitlines()
     assert head.split() == ["architecture", "distilled", "%", "full", "data", "%"]
     assert len({row.split()[0] for row in rows}) == len(rows) == 5
     distilled, full = ([float(row.split()[column]) for row in rows] for column in (1, 2))

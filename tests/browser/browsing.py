@@ -79,6 +79,28 @@ def assert_no_sideways_scrolling(page: Page) -> None:
         raise AssertionError(f"{page.url} is {wide} px wide in a window of {window} px: {culprits}")
 
 
+def on_a_phone(page: Page) -> None:
+    """From here on the page's processor and line are those of a phone of the middle: a quarter of this machine's
+    speed, and slow 4G as Lighthouse means it (150 ms there and back, 1.6 Mbit/s)."""
+    session = page.context.new_cdp_session(page)
+    session.send("Emulation.setCPUThrottlingRate", {"rate": 4})
+    line = {"offline": False, "latency": 150, "downloadThroughput": 200_000, "uploadThroughput": 94_000}
+    session.send("Network.emulateNetworkConditions", line)
+
+
+def paints(page: Page) -> tuple[float, float]:
+    """When something of the page was seen first, and when the largest thing in the window was (the web vitals FCP
+    and LCP): milliseconds since it was asked for, by the browser's own clock. Ask when nothing is being loaded."""
+    first, largest = page.evaluate(
+        """() => Promise.all([["paint", "first-contentful-paint"], ["largest-contentful-paint", ""]].map(
+          ([type, name]) => new Promise((told) => new PerformanceObserver((list) => {
+            const found = list.getEntries().filter((one) => one.name === name || type !== "paint").at(-1);
+            if (found) told(found.startTime);
+          }).observe({ type, buffered: true }))))"""
+    )
+    return first, largest
+
+
 @dataclass(frozen=True, kw_only=True)
 class Pictures:
     """Keeps screenshots under docs/images/, where `--pictures` asks for it."""

@@ -90,6 +90,17 @@ def test_a_refusal_is_a_page_for_a_browser_and_a_problem_for_a_program(client: T
     assert EVIL not in faulty.text
 
 
+def test_who_is_led_to_where_nothing_is_sees_a_page(client: TestClient) -> None:
+    told = client.get("/nowhere/at/all", headers=BROWSER)
+    assert (told.status_code, told.headers["content-type"]) == (404, "text/html; charset=utf-8")
+    assert "no path of this service" in told.text
+    assert 'href="/jobs/new"' in told.text  # the way on is that of every page
+    assert told.headers["content-security-policy"] == frame.POLICY
+    problem(client.get("/nowhere/at/all"), 404)
+    problem(client.get("/v1/nowhere", headers=BROWSER), 404)  # a program's path, whoever looks
+    problem(client.post("/nowhere", headers=BROWSER), 404)
+
+
 @pytest.mark.parametrize(
     ("error", "status", "header"),
     [(errors.RegistryBusy("busy"), 503, "retry-after"), (RuntimeError("secret at /home/x"), 500, "x-request-id")],

@@ -1,7 +1,9 @@
 """Start from the centres of k-means clusters of each class, in pixel space."""
 
+from importlib import import_module
+from typing import Any
+
 import torch
-from sklearn.cluster import KMeans
 from torch import Tensor
 
 from distilled.images import from_bytes
@@ -25,6 +27,8 @@ def class_centres(real: RealData, k: int, count: int, *, rng: Rng) -> Tensor:
     pixels_NCHW = from_bytes(real.train_bytes_NHWC[members_N])
     if count == 1:
         return pixels_NCHW.mean(0, keepdim=True)
-    found = KMeans(n_clusters=count, n_init="auto", random_state=rng.child(k).integer() % 2**32)
+    # Imported here, as that takes seconds of a processor, which most processes that could need it never have to spend.
+    k_means: Any = import_module("sklearn.cluster").KMeans
+    found = k_means(n_clusters=count, n_init="auto", random_state=rng.child(k).integer() % 2**32)
     centres = found.fit(pixels_NCHW.flatten(1).numpy()).cluster_centers_
     return torch.from_numpy(centres).to(torch.float32).view(count, *pixels_NCHW.shape[1:]).clamp(0, 1)
