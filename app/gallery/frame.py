@@ -21,6 +21,7 @@ from app.gallery.assets import address
 from app.keys.caller import NOBODY
 from app.middleware.guard import is_page
 from app.middleware.headers import page_policy
+from app.packing import pack
 from distilled import __version__
 from registry.scopes import Scope
 
@@ -51,7 +52,9 @@ def page(request: Request, template: str, /, *, status: int = 200, **told: Any) 
     )
     # What a page says changes with what there is, and with who asks.
     headers = {"Content-Security-Policy": POLICY, "Cache-Control": "no-cache, private", "Vary": "Cookie, Authorization"}
-    return HTMLResponse(content, status_code=status, headers=headers)
+    answer = HTMLResponse(content, status_code=status, headers=headers)
+    # With the token of who is logged in it stays as it is (`app.packing`).
+    return answer if getattr(request.state, "csrf", "") else pack(request, answer)
 
 
 class PageRoute(APIRoute):

@@ -8,10 +8,11 @@ from pydantic import BaseModel, Field
 
 from app.deps import Service
 from app.keys.scopes import READ
+from app.packing import PackedRoute
 from app.paging import PageRead
 from app.services import Catalog
 
-router = APIRouter(prefix="/v1/methods", tags=["methods"], dependencies=[READ])
+router = APIRouter(prefix="/v1/methods", tags=["methods"], dependencies=[READ], route_class=PackedRoute)
 
 Schema = dict[str, Any]
 

@@ -10,8 +10,10 @@ import pytest
 from playwright.sync_api import Browser, Page, expect
 from sklearn.datasets import load_digits
 
+from tests.acceptance.forked import Forked
 from tests.acceptance.service import Service
 from tests.browser.browsing import Watch
+from tests.faults.stacks import Machine
 
 #: For what takes a process with torch of its own, in milliseconds.
 WORK = 120_000
@@ -33,13 +35,15 @@ TINY = {
 
 @pytest.fixture
 def service(tmp_path: Path) -> Iterator[Service]:
-    """The service as `distilled up` starts it, with a worker."""
-    own = Service(tmp_path / "home")
+    """The service with a worker. It is born of forks, as there are many jobs on the way."""
+    machine = Machine()
+    own = Forked(tmp_path / "home", machine)
     try:
         own.start()
         yield own
     finally:
         own.end()
+        machine.close()
 
 
 @pytest.fixture

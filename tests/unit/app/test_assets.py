@@ -25,7 +25,8 @@ def test_each_file_is_what_it_says(client: TestClient, file: str) -> None:
     assert answer.headers["content-security-policy"] == NOTHING
     assert answer.headers["content-disposition"].startswith("inline")
     assert "set-cookie" not in answer.headers
-    assert client.head(f"/static/{file}").headers["content-length"] == str(len(answer.content))
+    plain = client.head(f"/static/{file}", headers={"Accept-Encoding": "identity"})
+    assert plain.headers["content-length"] == str(len(answer.content))
 
 
 def test_what_has_its_digest_in_its_address_stays_and_the_rest_is_asked_for_again(client: TestClient) -> None:
@@ -36,6 +37,23 @@ def test_what_has_its_digest_in_its_address_stays_and_the_rest_is_asked_for_agai
     for other in ("/static/page.css", "/static/page.css?v=", "/static/page.css?v=0000000000000000"):
         again = client.get(other, headers={"If-None-Match": first.headers["etag"]})
         assert (again.status_code, again.headers["cache-control"]) == (304, "no-cache")
+
+
+def test_who_takes_gzip_has_less_to_wait_for(client: TestClient) -> None:
+    plain, packed = (
+        client.get("/static/vendor/uplot/uPlot.iife.min.js", headers={"Accept-Encoding": taken})
+        for taken in ("identity", "br, gzip")
+    )
+    assert packed.content == plain.content
+    assert "content-encoding" not in plain.headers
+    assert packed.headers["content-encoding"] == "gzip"
+    assert int(packed.headers["content-length"]) < 0.6 * len(plain.content)
+    for answer in (plain, packed):
+        assert answer.headers["vary"] == "Accept-Encoding"
+    assert plain.headers["etag"] != packed.headers["etag"]
+    same = {"Accept-Encoding": "gzip", "If-None-Match": packed.headers["etag"]}
+    again = client.get("/static/vendor/uplot/uPlot.iife.min.js", headers=same)
+    assert (again.status_code, again.content) == (304, b"")
 
 
 def test_no_other_name_leads_anywhere(app: FastAPI, services: Services) -> None:

@@ -10,6 +10,7 @@ from fastapi.testclient import TestClient
 from app.gallery.login import own_path
 from app.keys import cookie
 from app.main import create_app
+from app.packing import LEAST_BYTES
 from app.services import Services
 from registry.scopes import Scope
 from tests.unit.app.conftest import problem
@@ -59,6 +60,15 @@ def test_programs_are_told_rather_than_sent(browser: TestClient) -> None:
         assert answer.headers["www-authenticate"] == "Bearer"
     assert browser.get("/", headers={"Accept": "*/*"}).status_code == 401
     assert browser.post("/v1/jobs", json=RECIPE).status_code == 401
+
+
+def test_a_page_with_somebody_s_token_is_not_packed(browser: TestClient, held: dict[str, Held]) -> None:
+    """Its length would tell of the token, since the page repeats what the address asks for."""
+    token = enter(browser, held["read"].secret)
+    answer = browser.get("/?q=guess", headers={"Accept-Encoding": "gzip"})
+    assert token in answer.text
+    assert len(answer.content) > LEAST_BYTES
+    assert "content-encoding" not in answer.headers
 
 
 @pytest.mark.parametrize(("scheme", "is_secure"), [("http", False), ("https", True)])
