@@ -7,10 +7,12 @@ already, or made of noise.
 
 import gzip
 from collections.abc import Callable, Coroutine
-from typing import Any
+from typing import Any, TypeVar
 
 from fastapi import Request, Response
 from fastapi.routing import APIRoute
+
+R = TypeVar("R", bound=Response)
 
 #: What fits into the first packets of an answer anyhow.
 LEAST_BYTES = 1400
@@ -24,7 +26,7 @@ def takes_gzip(request: Request) -> bool:
     return any(word == "gzip" or (word.startswith("gzip;") and not word.endswith(("=0", "=0.0"))) for word in offered)
 
 
-def pack(request: Request, answer: Response) -> Response:
+def pack(request: Request, answer: R) -> R:
     """The same answer, its body by gzip where the caller reads that and it is worth it."""
     answer.headers.add_vary_header("Accept-Encoding")
     if takes_gzip(request) and len(answer.body) >= LEAST_BYTES and "content-encoding" not in answer.headers:

@@ -1,5 +1,6 @@
 """What holds for every page there is: it can be used by everybody, fits a phone, and goes wrong nowhere."""
 
+import time
 from collections.abc import Iterator
 
 import pytest
@@ -9,8 +10,17 @@ from app.gallery.frame import PageRoute
 from app.main import ROUTERS
 from registry import workers
 from registry.scopes import Scope
-from tests.browser.browsing import DESK, PHONE, Pictures, Watch, assert_accessible, assert_no_sideways_scrolling
-from tests.browser.conftest import Front, Served
+from tests.browser.browsing import (
+    DESK,
+    PHONE,
+    Pictures,
+    Watch,
+    assert_accessible,
+    assert_no_sideways_scrolling,
+    on_a_phone,
+    paints,
+)
+from tests.browser.conftest import Front, OpenWindow, Served
 from tests.browser.content import images_file, put
 from tests.unit.app.conftest import artifact_file, publish
 from tests.unit.app.keys.conftest import cut
@@ -29,6 +39,9 @@ PAGES = {
     "/workers": "/workers",
     "/problems/{slug}": "/problems/invalid-recipe",
 }
+#: Good, as the web vitals FCP and LCP have it.
+FIRST_MILLISECONDS, LARGEST_MILLISECONDS = 1800, 2500
+LOOKS = 8
 #: Those that show themselves to whom is not in, or in no other way.
 OTHERS = {"/login", "/logout", "/openapi.json"}
 
@@ -67,6 +80,22 @@ def test_everybody_can_use_it(
     assert_no_sideways_scrolling(page)
     assert_accessible(page, schemes=("light",))
     context.close()
+
+
+@pytest.mark.parametrize("route", PAGES)
+def test_it_is_quick_on_a_phone(open_window: OpenWindow, furnished: dict[str, str], route: str) -> None:
+    seen: list[tuple[float, float]] = []
+    for _ in range(LOOKS):  # until the machine has a moment for it; no window has anything in its cache
+        page = open_window(width=PHONE, height=844)
+        on_a_phone(page)
+        page.goto(PAGES[route].format_map(furnished), timeout=60_000)
+        page.wait_for_load_state("networkidle", timeout=60_000)
+        seen.append(paints(page))
+        page.close()
+        if seen[-1][0] <= FIRST_MILLISECONDS and seen[-1][1] <= LARGEST_MILLISECONDS:
+            return
+        time.sleep(1)
+    pytest.fail(f"first and largest thing seen after so many ms: {seen}")
 
 
 def look(page: Page) -> None:

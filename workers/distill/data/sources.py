@@ -145,7 +145,8 @@ def _digits() -> tuple[tuple[Tensor, Tensor], tuple[Tensor, Tensor]]:
 
     Read from its file, since importing the library costs seconds of a processor in each process that works on them.
     """
-    rows_NP = np.loadtxt(distribution("scikit-learn").locate_file(_DIGITS), delimiter=",")  # 64 pixels, and the label
+    file = distribution("scikit-learn").locate_file(_DIGITS)
+    rows_NP = np.loadtxt(str(file), delimiter=",")  # 64 pixels, and the label
     bytes_NHWC = torch.from_numpy(np.rint(rows_NP[:, :-1] * (255 / 16)).astype(np.uint8)).view(-1, 8, 8, 1)
     labels_N = torch.from_numpy(rows_NP[:, -1].astype(np.int64))
     test_N = torch.tensor(pick(labels_N.tolist(), FACTS["digits"].test_counts, name=DIGITS_SPLIT))
