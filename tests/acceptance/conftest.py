@@ -1,6 +1,7 @@
 """Two services for all acceptance tests, as a start costs seconds. Each test finds its own running, whatever the last
 one did: `service` as a user starts it, and `quick`, of forks, where tests need many jobs and none is about how its
-process is born.
+process is born. They end with the last of these tests: even when they have nothing to do they look for it ten times as
+often as a service elsewhere.
 """
 
 from collections.abc import Iterator
@@ -20,7 +21,7 @@ MEASURED: dict[str, Any] = {
 }
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def shared_service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
     folder: Path = tmp_path_factory.mktemp("acceptance")
     service = Service(folder / "home")
@@ -35,7 +36,7 @@ def service(shared_service: Service) -> Service:
     return shared_service
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def shared_quick(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Forked]:
     machine = Machine()
     service = Forked(tmp_path_factory.mktemp("forked") / "home", machine)
@@ -50,13 +51,13 @@ def quick(shared_quick: Forked) -> Forked:
     return shared_quick
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def measured(shared_service: Service) -> dict[str, Any]:
     """A job of `service` that has succeeded, with its artifact measured. One for all tests: a job is a new process."""
     return _measured(shared_service)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def artifact_id(shared_quick: Forked) -> str:
     """An artifact of `quick` that is measured."""
     return _measured(shared_quick)["artifact_id"]

@@ -54,7 +54,7 @@ class Served:
     @contextmanager
     def showing(self, folder: Path, **settings: Any) -> Generator[Front]:
         """The front end with fresh parts, until the block ends. folder: for its files and its database."""
-        services = _services(folder, database=temporary_database(folder, template=self.template), **settings)
+        services = make_services(folder, database=temporary_database(folder, template=self.template), **settings)
         before, self.app.state.services = self.app.state.services, services
         try:
             yield Front(url=self.url, services=services)
@@ -64,7 +64,8 @@ class Served:
             services.database.close()
 
 
-def _services(folder: Path, *, database: Database, **settings: Any) -> Services:
+def make_services(folder: Path, *, database: Database, **settings: Any) -> Services:
+    """The parts of a front end without limits; its queue only remembers."""
     asked: dict[str, Any] = {"event_poll_seconds": 0.05, "sweep_seconds": 3600, **UNLIMITED, **settings}
     return Services(
         settings=AppSettings(home=folder / "home", **asked),
@@ -80,7 +81,7 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     """One application on one port for all tests, because its routes take a while to build."""
     folder = tmp_path_factory.mktemp("browser")
     template = migrated_template(folder)
-    idle = _services(folder, database=Database(f"sqlite:///{template}"))
+    idle = make_services(folder, database=Database(f"sqlite:///{template}"))
     app = create_app(idle.settings, services=idle)
     with running(app) as live:
         yield Served(url=live.url, app=app, template=template)

@@ -1,6 +1,5 @@
 """What holds for every page there is: it can be used by everybody, fits a phone, and goes wrong nowhere."""
 
-import time
 from collections.abc import Iterator
 
 import pytest
@@ -17,10 +16,8 @@ from tests.browser.browsing import (
     Watch,
     assert_accessible,
     assert_no_sideways_scrolling,
-    on_a_phone,
-    paints,
 )
-from tests.browser.conftest import Front, OpenWindow, Served
+from tests.browser.conftest import Front, Served
 from tests.browser.content import images_file, put
 from tests.unit.app.conftest import artifact_file, publish
 from tests.unit.app.keys.conftest import cut
@@ -39,9 +36,6 @@ PAGES = {
     "/workers": "/workers",
     "/problems/{slug}": "/problems/invalid-recipe",
 }
-#: Good, as the web vitals FCP and LCP have it.
-FIRST_MILLISECONDS, LARGEST_MILLISECONDS = 1800, 2500
-LOOKS = 8
 #: Those that show themselves to whom is not in, or in no other way.
 OTHERS = {"/login", "/logout", "/openapi.json"}
 
@@ -55,12 +49,17 @@ def test_no_page_is_left_out() -> None:
 def furnished(served: Served, tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
     """A front end with something of everything; what fills the paths."""
     with served.showing(tmp_path_factory.mktemp("everything")) as front:
-        put(front.services, images_file(ipc=2), accuracy=0.91, names=("best",))
-        put(front.services, images_file(ipc=2, start=9), accuracy=0.85, names=("second",), method="dm")
-        made = publish(front.services, file=artifact_file(held=3))
-        with front.services.writing() as session:
-            workers.beat_worker(session, worker="w", device="cpu", hostname="here", pid=1)
-        yield {"job": made.job_id}
+        yield furnish(front)
+
+
+def furnish(front: Front) -> dict[str, str]:
+    """Put something of everything there; what fills the paths."""
+    put(front.services, images_file(ipc=2), accuracy=0.91, names=("best",))
+    put(front.services, images_file(ipc=2, start=9), accuracy=0.85, names=("second",), method="dm")
+    made = publish(front.services, file=artifact_file(held=3))
+    with front.services.writing() as session:
+        workers.beat_worker(session, worker="w", device="cpu", hostname="here", pid=1)
+    return {"job": made.job_id}
 
 
 @pytest.mark.parametrize("route", PAGES)
@@ -80,22 +79,6 @@ def test_everybody_can_use_it(
     assert_no_sideways_scrolling(page)
     assert_accessible(page, schemes=("light",))
     context.close()
-
-
-@pytest.mark.parametrize("route", PAGES)
-def test_it_is_quick_on_a_phone(open_window: OpenWindow, furnished: dict[str, str], route: str) -> None:
-    seen: list[tuple[float, float]] = []
-    for _ in range(LOOKS):  # until the machine has a moment for it; no window has anything in its cache
-        page = open_window(width=PHONE, height=844)
-        on_a_phone(page)
-        page.goto(PAGES[route].format_map(furnished), timeout=60_000)
-        page.wait_for_load_state("networkidle", timeout=60_000)
-        seen.append(paints(page))
-        page.close()
-        if seen[-1][0] <= FIRST_MILLISECONDS and seen[-1][1] <= LARGEST_MILLISECONDS:
-            return
-        time.sleep(1)
-    pytest.fail(f"first and largest thing seen after so many ms: {seen}")
 
 
 def look(page: Page) -> None:

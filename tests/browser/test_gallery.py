@@ -11,17 +11,18 @@ from tests.browser.browsing import (
     Pictures,
     assert_accessible,
     assert_no_sideways_scrolling,
+    on_a_phone,
+    paints,
 )
 from tests.browser.conftest import Front, OpenWindow, Served
 from tests.browser.content import images_file, put, thousand
 
 #: From the request for a page to when something of it is seen, by the browser's own clock.
 MOST_MILLISECONDS = 1000
+#: And on a phone, until the largest thing is seen: good, as the web vitals FCP and LCP have it.
+PHONE_MILLISECONDS = (1800, 2500)
 #: Other tests have the machine, too, and the bound is meant for one that does nothing else.
 LOOKS = 12
-FIRST_PAINT = """() => new Promise((told) => new PerformanceObserver((list) => {
-  for (const one of list.getEntries()) if (one.name === "first-contentful-paint") told(one.startTime);
-}).observe({ type: "paint", buffered: true }))"""
 
 
 def furnish(front: Front) -> dict[str, str]:
@@ -188,21 +189,36 @@ def full(served: Served, tmp_path_factory: pytest.TempPathFactory) -> Iterator[F
 
 def test_of_a_thousand_artifacts_the_first_are_seen_within_a_second(full: Front, open_window: OpenWindow) -> None:
     asked: list[str] = []
-    paints: list[float] = []
+    seen: list[float] = []
     for _ in range(LOOKS):  # until the machine has a moment for it; no window has anything in its cache
         page = open_window()
         page.on("request", lambda request: asked.append(request.url))
         page.goto("/", wait_until="domcontentloaded")
-        paints.append(page.evaluate(FIRST_PAINT))
-        if paints[-1] < MOST_MILLISECONDS:
+        seen.append(paints(page)[0])
+        if seen[-1] < MOST_MILLISECONDS:
             break
         time.sleep(1)
-    assert min(paints) < MOST_MILLISECONDS
+    assert min(seen) < MOST_MILLISECONDS
     expect(page.get_by_role("heading", name="1,000 artifacts")).to_be_visible()
     expect(page.locator(".shot")).to_have_count(48)
-    assert sum("preview.png" in url for url in asked) < 48 * len(paints)
+    assert sum("preview.png" in url for url in asked) < 48 * len(seen)
     first = page.locator("h3 a").first.get_attribute("href")
     page.get_by_role("link", name="Next 48").click()
     assert page.locator("h3 a").first.get_attribute("href") != first
     page.get_by_role("link", name="From the beginning").click()
     assert page.locator("h3 a").first.get_attribute("href") == first
+
+
+def test_of_a_thousand_artifacts_a_phone_shows_the_first_soon(full: Front, open_window: OpenWindow) -> None:
+    """`python -m benchmarks.pages` takes the time of every page."""
+    seen: list[tuple[float, float]] = []
+    for _ in range(LOOKS):
+        page = open_window(width=PHONE, height=844)
+        on_a_phone(page)
+        page.goto("/", wait_until="networkidle", timeout=60_000)
+        seen.append(paints(page))
+        page.close()
+        if all(took < most for took, most in zip(seen[-1], PHONE_MILLISECONDS, strict=True)):
+            return
+        time.sleep(1)
+    pytest.fail(f"the first and the largest thing were seen after so many ms: {seen}")
