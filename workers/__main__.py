@@ -78,6 +78,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     of_pool = get_logger()
     of_pool.propagate = True
     of_pool.setLevel(logging.ERROR)
+    # Celery writes past every logger to where stdout was at the beginning: that it stops, which our lines say as well.
+    sys.__stdout__ = None  # as it is in a process without a console
     try:
         celery_worker.start()
     finally:
