@@ -6,14 +6,20 @@ Workers on many machines disagree about the time by more than a heartbeat; the d
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Float
+from sqlalchemy import Float
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.compiler import SQLCompiler
+from sqlalchemy.sql.functions import FunctionElement
 
 
-class DatabaseNow(ColumnElement[float]):
-    """Seconds since 1970 by the database's clock, as a float with millisecond precision."""
+class DatabaseNow(FunctionElement[float]):
+    """Seconds since 1970 by the database's clock, as a float with millisecond precision.
 
+    A function, as other kinds of element have no key in the cache of compiled statements: each that asks for the time
+    was compiled anew.
+    """
+
+    name = "database_now"
     type = Float()
     inherit_cache = True
 

@@ -29,7 +29,10 @@ from distilled.cli import home as homes
 from distilled.cli import leash, supervisor
 from distilled.cli.supervisor import Program, Supervisor
 
-PRELOAD = ("app.__main__", "workers.__main__", "workers.child", "workers.tasks", "app.samples.sampler")
+PRELOAD = (
+    *("app.__main__", "workers.__main__", "workers.child", "workers.tasks", "app.samples.sampler"),
+    *("sklearn.cluster", "torchvision"),  # which a process of a job imports when it needs them
+)
 PR_SET_NAME, PR_SET_CHILD_SUBREAPER = 15, 36
 LIBC = ctypes.CDLL(None)
 

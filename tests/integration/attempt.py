@@ -11,6 +11,7 @@ from multiprocessing import get_context
 from multiprocessing.context import ForkServerContext, ForkServerProcess
 from pathlib import Path
 
+import sklearn.cluster  # noqa: F401 -- as the next one: imported late otherwise, in each fork anew
 import torch._dynamo  # noqa: F401
 
 from registry.store import Store

@@ -7,9 +7,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import Engine, event
+from sqlalchemy import Engine, create_engine, event, select
 
 from registry import jobs, workers
+from registry.clock import database_now
 from registry.leases import Beat
 from registry.session import Database
 from registry.testing import temporary_database
@@ -105,3 +106,12 @@ def test_a_worker_that_died_before_a_jump_back_is_not_live_for_as_long(database:
     set_clock(-3600.0)
     with database.read() as session:
         assert workers.list_workers(session) == []
+
+
+def test_a_statement_that_asks_for_the_time_is_compiled_once() -> None:
+    engine, compiled = create_engine("sqlite://"), dict[Any, Any]()
+    with engine.connect().execution_options(compiled_cache=compiled) as connection:
+        for seconds in (0.0, 1.0, 2.0):
+            assert connection.scalar(select(database_now() - seconds)) == pytest.approx(time.time() - seconds, abs=1)
+    engine.dispose()
+    assert len(compiled) == 1
