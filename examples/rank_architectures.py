@@ -1,6 +1,6 @@
 """Rank five architectures twice, on a distilled set and on the full data, and see whether the two ranks agree.
 
-python examples/rank_architectures.py ARTIFACT [STEPS [SEEDS]]      an artifact of the data set digits
+python -m examples.rank_architectures ARTIFACT [STEPS [SEEDS]]      an artifact of the data set digits
 
 A rank that agrees is what a search for architectures needs of a small set: it may then leave the large one alone. The
 architectures are the laboratory's, which a checkout has and whose names the service knows; put functions that make your

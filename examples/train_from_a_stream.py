@@ -1,4 +1,4 @@
-"""Train a classifier from a stream: python examples/train_from_a_stream.py ARTIFACT BATCHES, an artifact of digits."""
+"""Train a classifier from a stream: python -m examples.train_from_a_stream ARTIFACT BATCHES, an artifact of digits."""
 
 import sys
 from pathlib import Path

@@ -1,7 +1,11 @@
-"""The worked examples, word for word, against a real service; in this process, as importing torch again costs most."""
+"""The worked examples, word for word, against a real service: one as a person starts it, and the other in this process,
+as importing torch again costs most.
+"""
 
+import os
 import re
 import runpy
+import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -31,8 +35,12 @@ def run(quick: Service, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureF
     return example
 
 
-def test_a_classifier_is_trained_from_a_stream(run: Run, artifact_id: str) -> None:
-    said = run("train_from_a_stream.py", artifact_id, "100")
+def test_a_classifier_is_trained_from_a_stream(quick: Service, artifact_id: str) -> None:
+    command = [sys.executable, "-m", "examples.train_from_a_stream", artifact_id, "100"]
+    around = os.environ | {"DISTILLED_URL": quick.url}
+    done = subprocess.run(command, cwd=EXAMPLES.parent, env=around, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+    said = done.stdout
     found = re.fullmatch(r"accuracy (\d+\.\d) % on (\d+) real test images; trained on \S+ alone\n", said)
     assert found, said
     assert float(found[1]) > 50  # chance is 10
